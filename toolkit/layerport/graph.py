@@ -86,7 +86,9 @@ class Node:
         return f"{self.op} -> {', '.join(map(repr, self.outputs))}"
 
 
-Rule: TypeAlias = "Callable[[Builder, Node, tuple[Value | None, ...]], Value | Sequence[Value] | None]"
+Rule: TypeAlias = (
+    "Callable[[Builder, Node, tuple[Value | None, ...]], Value | Sequence[Value] | None]"
+)
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,8 @@ class Builder:
         self.rewrite = rewrite
         self.float_dtype: np.dtype[Any] = np.dtype(float_dtype)
         self.scope_name = ""
+        self.recording: Any = None
+        """The `Recording` that this builder belongs to, for layers called inside layers."""
         self.inputs: dict[str, Value] = {}
         self.parameters: dict[str, Value] = {}
         self._nodes: list[Node] = []

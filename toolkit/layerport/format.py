@@ -1,0 +1,367 @@
+"""What a file format is, and the one boundary through which every file is read and written."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
+
+from layerport.errors import LayerportError, ModelFileError, UnsupportedError
+from layerport.limits import Limits
+from layerport.registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    from layerport.layer import Layer
+    from layerport.network import Network
+    from layerport.op import NDArray
+
+HEAD_BYTES = 4096
+"""How much of a file `Format.sniff` sees."""
+
+Kind: TypeAlias = Literal["folded", "dropped", "approximated", "notice"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """One thing that a conversion did. `kind` "notice" is information; the others are losses."""
+
+    kind: Kind
+    text: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.place + ': ' if self.place else ''}{self.text}"
+
+
+@dataclasses.dataclass
+class Report:
+    """What a save or a conversion did.
+
+    Attributes
+    ----------
+    path : the file written.
+    format : the name of its format.
+    files : every file written, with its size in bytes.
+    notes : what was folded, dropped or approximated, and notices.
+    verification : what checking the written file gave (see `layerport.verify`), or None.
+    """
+
+    path: Path
+    format: str
+    files: dict[Path, int] = dataclasses.field(default_factory=dict)
+    notes: list[Note] = dataclasses.field(default_factory=list)
+    verification: Any = None
+
+    @property
+    def losses(self) -> list[Note]:
+        """The notes that say that the file does not hold everything."""
+        return [note for note in self.notes if note.kind != "notice"]
+
+    def __str__(self) -> str:
+        lines = [f"{self.path} ({self.format}, {sum(self.files.values()):,} bytes)"]
+        lines += [f"  {note}" for note in self.notes]
+        if self.verification is not None:
+            lines.append(f"  {self.verification}")
+        return "\n".join(lines)
+
+
+class LossError(LayerportError):
+    """A strict conversion met something that the target cannot hold."""
+
+
+@dataclasses.dataclass
+class ReadContext:
+    """What a reader gets beside the path.
+
+    Attributes
+    ----------
+    path : the file, for messages.
+    registry : where layer classes are looked up; a file never names code.
+    limits : what is accepted.
+    notes : what the reader has to say.
+    """
+
+    path: Path
+    registry: Registry
+    limits: Limits
+    notes: list[Note] = dataclasses.field(default_factory=list)
+
+    def fail(self, reason: str, place: str = "", hint: str = "") -> NoReturn:
+        """Refuse the file."""
+        raise ModelFileError(self.path, reason, place, hint)
+
+    def note(self, kind: Kind, text: str, place: str = "") -> None:
+        """Report something."""
+        self.notes.append(Note(kind, text, place))
+
+
+@dataclasses.dataclass
+class WriteContext:
+    """What a writer gets beside the network.
+
+    Attributes
+    ----------
+    target : the path that the user named; writers write to `path` and `sibling` instead.
+    options : the options given, already checked against `Format.options`.
+    """
+
+    target: Path
+    options: Mapping[str, Any]
+    registry: Registry
+    folder: Path
+    notes: list[Note] = dataclasses.field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        """Where to write the file; it is moved to `target` when all has gone well."""
+        return self.folder / self.target.name
+
+    def sibling(self, suffix: str) -> Path:
+        """Where to write another file that ends up beside the target, `model` + suffix."""
+        return self.folder / (self.target.name.removesuffix(self.target.suffix) + suffix)
+
+    def note(self, kind: Kind, text: str, place: str = "") -> None:
+        """Report something that the file does not hold as it was."""
+        self.notes.append(Note(kind, text, place))
+
+
+class Format:
+    """A file format or a target language. Subclasses define `read`, `write` or both.
+
+    Attributes
+    ----------
+    name : as in ``--from`` and ``--to``.
+    suffixes : with the dot, the usual one first.
+    description : one line.
+    options : name -> one line of help, for ``--option NAME=VALUE``.
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+    description: ClassVar[str]
+    options: ClassVar[Mapping[str, str]] = {}
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Whether a file that starts with `head` is of this format: the content decides."""
+        return False
+
+    def read(self, path: Path, context: ReadContext) -> Network:
+        """Read a network. Whatever goes wrong inside becomes a `ModelFileError`."""
+        raise UnsupportedError(f"the format {self.name} cannot be read")
+
+    def write(self, network: Network, context: WriteContext) -> None:
+        """Write a network to `context.path`.
+
+        Raises
+        ------
+        UnsupportedError : naming everything that the format cannot hold, before writing.
+        """
+        raise UnsupportedError(f"the format {self.name} cannot be written")
+
+    def run(self, path: Path, inputs: Sequence[NDArray], network: Network) -> list[NDArray]:
+        """Compute the outputs of a written file in its own runtime, for verification.
+
+        The default reads the file back and predicts. `network` is what was written.
+
+        Raises
+        ------
+        ToolMissing : when the runtime is not on this machine.
+        """
+        again = load(path, format=self.name, layers=layer_classes(network))
+        outputs = again.predict(list(inputs) if len(inputs) > 1 else inputs[0])
+        return outputs if isinstance(outputs, list) else [outputs]
+
+    @property
+    def can_read(self) -> bool:
+        """Whether there is a reader."""
+        return type(self).read is not Format.read
+
+    @property
+    def can_write(self) -> bool:
+        """Whether there is a writer."""
+        return type(self).write is not Format.write
+
+
+class ToolMissing(LayerportError):  # noqa: N818 (a state of the machine, not a mistake)
+    """The program that would run a written file is not on this machine."""
+
+
+def layer_classes(network: Layer) -> list[type[Layer]]:
+    """The classes of all layers of a network, those inside others too."""
+    return list({type(layer): None for _, layer in network.walk()})
+
+
+def find_format(
+    path: Path, name: str | None, registry: Registry, *, reading: bool
+) -> Format:  # fmt: skip
+    """The format of a file: the named one, else by content (reading) or suffix.
+
+    Raises
+    ------
+    LayerportError : no such format. ModelFileError : none recognises the file.
+    """
+    if name is not None:
+        found: Format = registry.find("formats", name)
+        return found
+    fitting = [f for f in registry.formats.values() if (f.can_read if reading else f.can_write)]
+    by_suffix = [f for f in fitting if path.name.lower().endswith(f.suffixes)]
+    if not reading:
+        if by_suffix:
+            return max(by_suffix, key=lambda f: _longest_suffix(f, path))
+        known = ", ".join(suffix for f in fitting for suffix in f.suffixes)
+        raise UnsupportedError(
+            f"{path}: no format is known for the suffix {path.suffix!r}",
+            hint=f"use one of {known}, or name the format",
+        )
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if not head:
+        raise ModelFileError(path, "the file is empty")
+    by_content = [f for f in fitting if f.sniff(head, path)]
+    both = [f for f in by_content if f in by_suffix]
+    for candidates in (both, by_content):
+        if candidates:
+            return candidates[0]
+    formats = ", ".join(f.name for f in fitting)
+    raise ModelFileError(
+        path, f"the content is none of the formats that can be read ({formats})",
+        hint="if it is one of them all the same, name it with format=",
+    )  # fmt: skip
+
+
+def _longest_suffix(fmt: Format, path: Path) -> int:
+    return max(len(s) for s in fmt.suffixes if path.name.lower().endswith(s))
+
+
+def load(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    layers: Sequence[type[Layer]] = (),
+    dtype: Any = None,
+    limits: Limits | None = None,
+) -> Network:
+    """Read a network from a file.
+
+    Parameters
+    ----------
+    path : the file.
+    format : the name of its format; None recognises it by its content.
+    layers : layer classes that the file may name beside those of the plugins.
+    dtype : the dtype to convert to; None keeps the file's.
+    limits : bounds for untrusted files; None for the documented defaults.
+
+    Raises
+    ------
+    ModelFileError : naming file, place and reason.
+    FileNotFoundError, PermissionError : as `open` does.
+    """
+    file = Path(path)
+    registry = default_registry().with_layers(layers)
+    context = ReadContext(file, registry, limits or Limits())
+    if file.is_file() and file.stat().st_size > context.limits.file_bytes:
+        context.fail(f"the file has {file.stat().st_size:,} bytes, more than the limit allows")
+    fmt = find_format(file, format, registry, reading=True)
+    with _refusing(file):
+        network = fmt.read(file, context)
+        if dtype is not None:
+            network.astype(dtype)
+    network.origin = (fmt.name, tuple(context.notes))
+    return network
+
+
+@contextlib.contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn every failure into one `ModelFileError`."""
+    try:
+        yield
+    except (LayerportError, FileNotFoundError, PermissionError, KeyboardInterrupt) as error:
+        if isinstance(error, (ModelFileError, UnsupportedError)) or not isinstance(
+            error, LayerportError
+        ):
+            raise
+        raise ModelFileError(path, str(error)) from error
+    except RecursionError as error:
+        raise ModelFileError(path, "it is nested too deeply") from error
+    except MemoryError as error:
+        raise ModelFileError(path, "it asks for more memory than there is") from error
+    except Exception as error:
+        reason = f"it is damaged or not what it seems ({type(error).__name__}: {error})"
+        raise ModelFileError(path, reason) from error
+
+
+def save(
+    network: Network,
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    strict: bool = False,
+    **options: Any,
+) -> Report:
+    """Write a network to a file, whole or not at all.
+
+    Parameters
+    ----------
+    network : what to write.
+    path : the file; an existing one is replaced in one step, and stays as it was on failure.
+    format : the name of the format; None goes by the suffix.
+    strict : raise `LossError` where the format cannot hold everything.
+    options : as the format documents them.
+
+    Raises
+    ------
+    UnsupportedError : naming every layer, operator or option that stands in the way.
+    """
+    target = Path(path)
+    registry = default_registry()
+    fmt = find_format(target, format, registry, reading=False)
+    if not fmt.can_write:
+        raise UnsupportedError(f"the format {fmt.name} cannot be written")
+    unknown = [name for name in options if name not in fmt.options]
+    if unknown:
+        known = ", ".join(fmt.options) or "none"
+        raise UnsupportedError(
+            f"the format {fmt.name} has no option {', '.join(unknown)}", hint=f"it has: {known}"
+        )
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {target.parent}")
+    with tempfile.TemporaryDirectory(
+        prefix=".layerport-", dir=target.parent, ignore_cleanup_errors=True
+    ) as folder:
+        context = WriteContext(target, options, registry, Path(folder))
+        fmt.write(network, context)
+        report = Report(target, fmt.name, notes=context.notes)
+        if strict and report.losses:
+            lost = "\n".join(f"  - {note}" for note in report.losses)
+            raise LossError(f"{target}: {fmt.name} cannot hold everything:\n{lost}")
+        _commit(context, report)
+    return report
+
+
+def _commit(context: WriteContext, report: Report) -> None:
+    """Move what was written to its place, the main file last."""
+    made = sorted(Path(context.folder).iterdir(), key=lambda p: p == context.path)
+    for file in made:
+        _sync(file)
+        place = context.target.parent / file.name
+        size = file.stat().st_size
+        file.replace(place)
+        report.files[place] = size
+    _sync(context.target.parent)
+
+
+def _sync(path: Path) -> None:
+    """Bring a file or folder to the disk, where the system can."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags)
+    except OSError:  # a folder on Windows
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)

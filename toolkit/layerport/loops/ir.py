@@ -1,0 +1,567 @@
+"""The loop level's language: loops over flat buffers, affine indices, scalar and vector arithmetic.
+
+A `Program` is a list of functions that read inputs and weights and write outputs. It knows nothing
+of operators, layers or target languages; a printer needs nothing else. Everything is immutable;
+passes build new statements.
+
+Names of variables, buffers and functions come from counters (`Names`), so nothing that a model
+file says ever becomes an identifier.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+DType: TypeAlias = Literal["f32", "i32", "u32", "bool"]
+"""Element types. In memory each takes four bytes; a bool is stored as 0 or 1."""
+
+Kind: TypeAlias = Literal["input", "output", "weight", "state", "temporary"]
+
+NUMPY_TYPES: Mapping[DType, type[np.generic]] = {
+    "f32": np.float32,
+    "i32": np.int32,
+    "u32": np.uint32,
+    "bool": np.bool_,
+}
+
+STORED_TYPES: Mapping[DType, type[np.generic]] = {**NUMPY_TYPES, "bool": np.int32}
+"""How elements lie in memory."""
+
+
+class Names:
+    """Fresh identifiers: a letter and a counter."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, itertools.count[int]] = {}
+
+    def fresh(self, prefix: str) -> str:
+        """A name that was not given out before."""
+        return f"{prefix}{next(self._counters.setdefault(prefix, itertools.count()))}"
+
+
+class Index:
+    """An affine integer: a constant plus integer multiples of integer variables.
+
+    The variables are loop variables, parameters of the function (the batch size) and integer
+    locals (an index that was loaded from a buffer).
+    """
+
+    __slots__ = ("constant", "terms")
+
+    def __init__(self, constant: int = 0, terms: Mapping[str, int] | None = None) -> None:
+        self.constant = constant
+        self.terms: dict[str, int] = {v: c for v, c in (terms or {}).items() if c}
+
+    @staticmethod
+    def of(thing: int | Index) -> Index:
+        """An int as an Index."""
+        return thing if isinstance(thing, Index) else Index(int(thing))
+
+    @staticmethod
+    def variable(name: str) -> Index:
+        """The value of one variable."""
+        return Index(0, {name: 1})
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether no variable occurs."""
+        return not self.terms
+
+    def __add__(self, other: int | Index) -> Index:
+        other = Index.of(other)
+        terms = dict(self.terms)
+        for name, factor in other.terms.items():
+            terms[name] = terms.get(name, 0) + factor
+        return Index(self.constant + other.constant, terms)
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: int) -> Index:
+        return Index(self.constant * factor, {v: c * factor for v, c in self.terms.items()})
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Index:
+        return self * -1
+
+    def __sub__(self, other: int | Index) -> Index:
+        return self + -Index.of(other)
+
+    def __rsub__(self, other: int | Index) -> Index:
+        return -self + other
+
+    def substitute(self, values: Mapping[str, Index]) -> Index:
+        """Put indices in place of variables."""
+        if not any(name in values for name in self.terms):
+            return self
+        result = Index(self.constant)
+        for name, factor in self.terms.items():
+            result = result + values.get(name, Index.variable(name)) * factor
+        return result
+
+    def evaluate(self, values: Mapping[str, int]) -> int:
+        """The number, for these values of the variables."""
+        return self.constant + sum(c * values[name] for name, c in self.terms.items())
+
+    def factor(self, name: str) -> int:
+        """The multiple of a variable (0 where it does not occur)."""
+        return self.terms.get(name, 0)
+
+    def _key(self) -> tuple[int, frozenset[tuple[str, int]]]:
+        return self.constant, frozenset(self.terms.items())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int):
+            return not self.terms and self.constant == other
+        return isinstance(other, Index) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        words = [name if c == 1 else f"{c}*{name}" for name, c in self.terms.items()]
+        if self.constant or not words:
+            words.append(str(self.constant))
+        return "+".join(words).replace("+-", "-")
+
+
+Size: TypeAlias = "int | Index"
+"""An extent: a number, or affine in the batch size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A flat run of elements.
+
+    Attributes
+    ----------
+    name : an identifier from a counter.
+    size : how many elements there is room for, at the largest batch.
+    kind : where it lives and who fills it. A "state" is a parameter that the program updates.
+    data : the elements of a weight, in the order in which they lie in memory.
+    source : the name of the graph's input, output or parameter, or "" (data, never printed raw).
+    shape, strides : how the elements of a weight or state lie, for those who fill or save them.
+    """
+
+    name: str
+    size: int
+    dtype: DType = "f32"
+    kind: Kind = "temporary"
+    data: npt.NDArray[Any] | None = field(default=None, repr=False)
+    source: str = ""
+    shape: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+
+
+# Expressions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Expr:
+    """A value of `lanes` elements of type `dtype`. Python's operators build expressions."""
+
+    __array_ufunc__ = None  # a NumPy scalar on the left leaves the operator to us
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        raise TypeError(f"{type(self).__name__} has no dtype")
+
+    @property
+    def lanes(self) -> int:
+        """The number of elements."""
+        return 1
+
+    def __add__(self, other: Operand) -> Expr:
+        return binary("add", self, other)
+
+    def __radd__(self, other: Operand) -> Expr:
+        return binary("add", other, self)
+
+    def __sub__(self, other: Operand) -> Expr:
+        return binary("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Expr:
+        return binary("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Expr:
+        return binary("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Expr:
+        return binary("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Expr:
+        return binary("div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Expr:
+        return binary("div", other, self)
+
+    def __neg__(self) -> Expr:
+        return Operation("neg", (self,), self.dtype, self.lanes)
+
+
+Operand: TypeAlias = "Expr | float | int | bool"
+
+
+@dataclass(frozen=True)
+class Number(Expr):
+    """A constant."""
+
+    value: float | int | bool
+    type: DType = "f32"
+
+    @property
+    def dtype(self) -> DType:
+        return self.type
+
+
+@dataclass(frozen=True)
+class Var(Expr):
+    """A local variable."""
+
+    name: str
+    type: DType = "f32"
+    width: int = 1
+
+    @property
+    def dtype(self) -> DType:
+        return self.type
+
+    @property
+    def lanes(self) -> int:
+        return self.width
+
+
+@dataclass(frozen=True)
+class Position(Expr):
+    """An index as a value."""
+
+    index: Index
+
+    @property
+    def dtype(self) -> DType:
+        return "i32"
+
+
+@dataclass(frozen=True)
+class Load(Expr):
+    """`lanes` neighbouring elements of a buffer."""
+
+    buffer: Buffer
+    index: Index
+    width: int = 1
+
+    @property
+    def dtype(self) -> DType:
+        return self.buffer.dtype
+
+    @property
+    def lanes(self) -> int:
+        return self.width
+
+
+@dataclass(frozen=True)
+class Operation(Expr):
+    """An operation of `OPERATIONS` on its arguments, lane by lane."""
+
+    name: str
+    args: tuple[Expr, ...]
+    type: DType
+    width: int = 1
+
+    @property
+    def dtype(self) -> DType:
+        return self.type
+
+    @property
+    def lanes(self) -> int:
+        return self.width
+
+
+FLOAT_FUNCTIONS = (
+    "sqrt exp expm1 log log1p tanh erf sin cos tan asin acos atan sinh cosh asinh acosh atanh "
+    "floor ceil rint trunc sigmoid"
+).split()
+"""Functions of one float. `rint` rounds halves to even."""
+
+OPERATIONS: Mapping[str, int] = {
+    # arithmetic on numbers of one type; integers wrap; div and mod truncate, as in C
+    **dict.fromkeys(["add", "sub", "mul", "div", "mod", "max", "min"], 2),
+    # max and min give NaN where either side is NaN, as numpy.maximum does
+    **dict.fromkeys(["neg", "abs"], 1),
+    "pow": 2,
+    **dict.fromkeys(FLOAT_FUNCTIONS, 1),
+    # comparisons give bool; != is true for NaN, the others are false
+    **dict.fromkeys(["lt", "le", "gt", "ge", "eq", "ne"], 2),
+    # logic on bools
+    **dict.fromkeys(["and", "or", "xor"], 2),
+    "not": 1,
+    # bits of integers; shr fills with zeros for u32, with the sign for i32
+    **dict.fromkeys(["bit_and", "bit_or", "bit_xor", "shl", "shr"], 2),
+    # select(condition, a, b): both sides are computed
+    "select": 3,
+    # cast: float to integer truncates, saturates, and makes 0 of NaN; bits: the same 32 bits
+    **dict.fromkeys(["cast", "bits"], 1),
+    # vectors: one value in every lane; the sum, largest, smallest of the lanes
+    **dict.fromkeys(["splat", "hsum", "hmax", "hmin"], 1),
+}
+"""Every operation, and how many arguments it takes."""
+
+COMPARISONS = frozenset(["lt", "le", "gt", "ge", "eq", "ne"])
+
+
+def as_expr(thing: Operand | Index, like: DType = "f32") -> Expr:
+    """A Python number or an index as an expression."""
+    if isinstance(thing, Expr):
+        return thing
+    if isinstance(thing, Index):
+        return Position(thing)
+    if like == "f32":
+        return Number(float(thing), "f32")
+    if like == "bool":
+        return Number(bool(thing), "bool")
+    if thing != int(thing):
+        raise TypeError(f"the number {thing} does not fit beside an integer; cast first")
+    return Number(int(thing), like)
+
+
+def _paired(a: Operand, b: Operand) -> tuple[Expr, Expr]:
+    like: DType = a.dtype if isinstance(a, Expr) else b.dtype if isinstance(b, Expr) else "f32"
+    left, right = as_expr(a, like), as_expr(b, like)
+    if left.dtype != right.dtype:
+        raise TypeError(f"{left.dtype} and {right.dtype} do not mix; cast one of them")
+    return left, right
+
+
+def binary(name: str, a: Operand, b: Operand) -> Expr:
+    """An operation on two values of one type."""
+    left, right = _paired(a, b)
+    dtype: DType = "bool" if name in COMPARISONS else left.dtype
+    return Operation(name, (left, right), dtype, max(left.lanes, right.lanes))
+
+
+# Statements -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Let:
+    """Declare a local variable; its type is the expression's."""
+
+    name: str
+    value: Expr
+
+    @property
+    def var(self) -> Var:
+        """The variable."""
+        return Var(self.name, self.value.dtype, self.value.lanes)
+
+
+@dataclass(frozen=True)
+class Set:
+    """Give a local variable another value."""
+
+    name: str
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Store:
+    """Write `value.lanes` neighbouring elements."""
+
+    buffer: Buffer
+    index: Index
+    value: Expr
+
+
+@dataclass(frozen=True)
+class For:
+    """A counted loop: `variable` from `start` below `stop` in steps of `step`.
+
+    Attributes
+    ----------
+    parallel : its iterations do not depend on each other (the loops over an output's elements).
+    tile : a wish to the schedule: unroll and jam by this many.
+    vector : a wish to the schedule: compute this many iterations as one.
+    """
+
+    variable: str
+    start: Index
+    stop: Index
+    body: tuple[Statement, ...]
+    step: int = 1
+    parallel: bool = False
+    tile: int = 1
+    vector: int = 1
+
+    @property
+    def extent(self) -> Size:
+        """How many iterations of step 1 there are: a number where that is known."""
+        size = self.stop - self.start
+        return size.constant if size.is_constant else size
+
+
+@dataclass(frozen=True)
+class Call:
+    """Call a function of the program; the arguments are integers."""
+
+    function: str
+    args: tuple[Index, ...] = ()
+
+
+Statement: TypeAlias = "Let | Set | Store | For | Call"
+
+
+@dataclass(frozen=True)
+class Function:
+    """Statements with integer parameters. `note` is a comment: data, to be escaped."""
+
+    name: str
+    parameters: tuple[str, ...]
+    body: tuple[Statement, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a program.
+
+    Attributes
+    ----------
+    name : the graph's name for it (data, never printed raw).
+    buffer : where it lies, row-major.
+    shape : extents; the batch is the only one that is not a number.
+    dtype : the graph's NumPy dtype.
+    """
+
+    name: str
+    buffer: Buffer
+    shape: tuple[Size, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a printer gets.
+
+    Attributes
+    ----------
+    functions : callees before callers; the last one is the entry. Each function takes the batch
+        size when `symbol` is not empty.
+    symbol : the name of the variable that holds the batch size, or "" where nothing depends on it.
+    batch : the largest batch that the buffers have room for.
+    splittable : whether samples do not influence each other, so that a long batch may be computed
+        in blocks.
+    offsets : where temporaries lie in the arena, in elements; they share room over time.
+    arena : the size of the arena, in elements.
+    """
+
+    functions: tuple[Function, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    buffers: tuple[Buffer, ...]
+    symbol: str
+    batch: int
+    splittable: bool
+    offsets: Mapping[Buffer, int]
+    arena: int
+
+    ALIGNMENT: ClassVar[int] = 16
+    """Every buffer starts at a multiple of this many elements (64 bytes)."""
+
+    def of_kind(self, *kinds: Kind) -> list[Buffer]:
+        """The buffers of these kinds."""
+        return [buffer for buffer in self.buffers if buffer.kind in kinds]
+
+
+# Walking --------------------------------------------------------------------------------------
+
+Body: TypeAlias = "tuple[Statement, ...]"
+
+
+def map_expr(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """Rebuild an expression from its leaves up."""
+    if isinstance(expr, Operation):
+        args = tuple(map_expr(arg, change) for arg in expr.args)
+        if any(new is not old for new, old in zip(args, expr.args, strict=True)):
+            expr = replace(expr, args=args)
+    return change(expr)
+
+
+def subexpressions(expr: Expr) -> Iterator[Expr]:
+    """An expression and everything in it."""
+    yield expr
+    if isinstance(expr, Operation):
+        for arg in expr.args:
+            yield from subexpressions(arg)
+
+
+def statements(body: Sequence[Statement]) -> Iterator[Statement]:
+    """All statements, those inside loops too."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, For):
+            yield from statements(statement.body)
+
+
+def expressions(body: Sequence[Statement]) -> Iterator[Expr]:
+    """All expressions with everything in them."""
+    for statement in statements(body):
+        if isinstance(statement, (Let, Set, Store)):
+            yield from subexpressions(statement.value)
+
+
+def loads(body: Sequence[Statement]) -> Iterator[Load]:
+    """All loads."""
+    return (expr for expr in expressions(body) if isinstance(expr, Load))
+
+
+def declared(body: Sequence[Statement]) -> list[str]:
+    """The names of all local variables and loop variables that a body declares."""
+    names = []
+    for statement in statements(body):
+        if isinstance(statement, Let):
+            names.append(statement.name)
+        elif isinstance(statement, For):
+            names.append(statement.variable)
+    return names
+
+
+def substitute(
+    body: Sequence[Statement], values: Mapping[str, Index], renames: Mapping[str, str] = {}
+) -> Body:
+    """Put indices in place of integer variables, and rename locals and loop variables."""
+    indices = {**{old: Index.variable(new) for old, new in renames.items()}, **values}
+
+    def change(expr: Expr) -> Expr:
+        if isinstance(expr, Load):
+            return replace(expr, index=expr.index.substitute(indices))
+        if isinstance(expr, Position):
+            return Position(expr.index.substitute(indices))
+        if isinstance(expr, Var) and expr.name in renames:
+            return replace(expr, name=renames[expr.name])
+        return expr
+
+    def visit(statement: Statement) -> Statement:
+        if isinstance(statement, (Let, Set)):
+            name = renames.get(statement.name, statement.name)
+            return replace(statement, name=name, value=map_expr(statement.value, change))
+        if isinstance(statement, Store):
+            index = statement.index.substitute(indices)
+            return replace(statement, index=index, value=map_expr(statement.value, change))
+        if isinstance(statement, For):
+            return replace(
+                statement,
+                variable=renames.get(statement.variable, statement.variable),
+                start=statement.start.substitute(indices),
+                stop=statement.stop.substitute(indices),
+                body=tuple(map(visit, statement.body)),
+            )
+        return replace(statement, args=tuple(arg.substitute(indices) for arg in statement.args))
+
+    return tuple(map(visit, body))

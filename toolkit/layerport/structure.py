@@ -1,0 +1,128 @@
+"""How a network's connections are written down: the config of `Network` and `Sequential`.
+
+A functional network is ``{"layers": [{"class_name", "config"}...], "calls": [...], "inputs",
+"outputs"}``. A call is ``{"layer": index, "args": [...], "kwargs": {...}}``; what comes out of
+call c at place i stands as ``{"call": c, "output": i}``. A Sequential is its list of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from layerport.errors import LayerportError
+from layerport.layer import Layer, flat, map_leaves, plain
+from layerport.registry import Registry
+
+if TYPE_CHECKING:
+    from layerport.network import Network
+
+
+def layer_config(layer: Layer) -> dict[str, Any]:
+    """A layer as class name and config."""
+    return {"class_name": type(layer).__name__, "config": layer.get_config()}
+
+
+def to_config(network: Network) -> dict[str, Any]:
+    """The structural part of a network's config."""
+    from layerport.network import Outlet, Sequential
+
+    extra = {"labels": list(network.labels)} if network.labels is not None else {}
+    if isinstance(network, Sequential):
+        chain = list(network.chain)
+        if network.calls and chain and chain[0] is not network.calls[0].layer:
+            chain.insert(0, network.calls[0].layer)
+        return {"layers": [layer_config(layer) for layer in chain], **extra}
+    calls = {call: index for index, call in enumerate(network.calls)}
+    layers = {layer: index for index, layer in enumerate(network.layers)}
+
+    def reference(leaf: Any) -> Any:
+        if isinstance(leaf, Outlet):
+            return {"call": calls[leaf.call], "output": leaf.index}
+        return plain(leaf, network)
+
+    return {
+        "layers": [layer_config(layer) for layer in layers],
+        "calls": [
+            {
+                "layer": layers[call.layer],
+                "args": [map_leaves(reference, arg) for arg in call.args],
+                "kwargs": {key: map_leaves(reference, v) for key, v in call.kwargs.items()},
+            }
+            for call in network.calls
+        ],
+        "inputs": [reference(outlet) for outlet in network.input_outlets],
+        "outputs": [reference(outlet) for outlet in network.output_outlets],
+        **extra,
+    }
+
+
+def from_config(cls: type[Network], config: Mapping[str, Any], registry: Registry) -> Network:
+    """A network made of the result of `Network.get_config`.
+
+    Raises
+    ------
+    LayerportError : naming every layer class that is not known, and references that lead nowhere.
+    """
+    from layerport.network import Sequential
+
+    made = [_make(entry, registry) for entry in _known(config, registry)]
+    own = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
+    if issubclass(cls, Sequential):
+        network: Network = cls(made, **own)
+    else:
+        network = _connect(cls, config, made, own)
+    if config.get("labels") is not None:
+        network.labels = list(config["labels"])
+    return network
+
+
+def _known(config: Mapping[str, Any], registry: Registry) -> list[Mapping[str, Any]]:
+    entries = list(config.get("layers", ()))
+    classes = {str(entry["class_name"]) for entry in entries}
+    unknown = sorted(classes - set(registry.layers))
+    if unknown:
+        raise LayerportError(
+            f"the layers {', '.join(unknown)} are not known; pass their classes with layers=, or "
+            "install the plugin that offers them"
+        )
+    return entries
+
+
+def _make(entry: Mapping[str, Any], registry: Registry) -> Layer:
+    return registry.layers[entry["class_name"]].from_config(entry["config"], registry)
+
+
+def _connect(
+    cls: type[Network], config: Mapping[str, Any], layers: list[Layer], own: dict[str, Any]
+) -> Network:
+    from layerport.network import InputLayer, input_outlet
+
+    made: list[list[Any]] = []
+
+    def resolve(thing: Any) -> Any:
+        if isinstance(thing, Mapping) and set(thing) == {"call", "output"}:
+            try:
+                return made[thing["call"]][thing["output"]]
+            except (IndexError, TypeError) as error:
+                raise LayerportError(
+                    f"{dict(thing)} refers to an output that is not there"
+                ) from error
+        if isinstance(thing, (list, tuple)):
+            return [resolve(item) for item in thing]
+        return thing
+
+    for call in config.get("calls", ()):
+        layer = layers[call["layer"]]
+        if isinstance(layer, InputLayer):
+            made.append([input_outlet(layer)])
+            continue
+        args = [resolve(arg) for arg in call["args"]]
+        made.append(list(flat(layer(*args, **{k: resolve(v) for k, v in call["kwargs"].items()}))))
+    names = config.get("output_names")
+    return cls(
+        [resolve(reference) for reference in config["inputs"]],
+        [resolve(reference) for reference in config["outputs"]],
+        None if names is None else tuple(names),
+        **own,
+    )

@@ -147,7 +147,7 @@ class Dim:
     def _no_value(self, *_: object) -> int:
         raise CaptureError(
             f"the dimension {self} has no value while a layer is being recorded; use it in "
-            "reshape and in arithmetic, or lp.ops.size(x, axis) for its value as a tensor"
+            "reshape and in arithmetic, or lp.ops.count(x, axis) for its value as a tensor"
         )
 
     __int__ = __index__ = _no_value

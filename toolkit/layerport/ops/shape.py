@@ -84,7 +84,7 @@ class Identity(Op):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Reshaping(Op):
+class Reshaping(Op):
     """An operator that is a reshape; subclasses say to which shape."""
 
     def target(self, shape: Extents) -> Extents:
@@ -104,7 +104,7 @@ class _Reshaping(Op):
         target = self.target(x.shape)
         if same_shape(x.shape, target):
             return x
-        inner = x.made_by(_Reshaping)
+        inner = x.made_by(Reshaping)
         if inner is None or inner.inputs[0] is None:
             return None
         return build.one(Reshape(target), inner.inputs[0])
@@ -121,7 +121,7 @@ class _Reshaping(Op):
 
 
 @dataclasses.dataclass(frozen=True)
-class Reshape(_Reshaping):
+class Reshape(Reshaping):
     """ONNX's Reshape with its final shape: neither 0 (copy) nor -1 (see `reshaped`)."""
 
     shape: Extents
@@ -133,7 +133,7 @@ class Reshape(_Reshaping):
 
 
 @dataclasses.dataclass(frozen=True)
-class Flatten(_Reshaping):
+class Flatten(Reshaping):
     """To two axes: those before `axis`, and the rest."""
 
     axis: int = 1
@@ -145,7 +145,7 @@ class Flatten(_Reshaping):
 
 
 @dataclasses.dataclass(frozen=True)
-class Squeeze(_Reshaping):
+class Squeeze(Reshaping):
     """Drop axes of extent 1; without `axes` all that are known to be 1."""
 
     axes: tuple[int, ...] | None = None
@@ -162,7 +162,7 @@ class Squeeze(_Reshaping):
 
 
 @dataclasses.dataclass(frozen=True)
-class Unsqueeze(_Reshaping):
+class Unsqueeze(Reshaping):
     """Insert axes of extent 1; `axes` are places in the result."""
 
     axes: tuple[int, ...]

@@ -1,84 +1,69 @@
 """layerport: train a neural network in any language, run it in any other.
 
-The layer classes (`layerport.Dense`...) come from plugins and are looked up when they are used.
+Everything is imported when it is first used, so that the command line starts at once; the layer
+classes (`layerport.Dense`...) are looked up among the plugins.
 """
 
 from __future__ import annotations
 
+import importlib
+from types import MappingProxyType
 from typing import Any
-
-from layerport import errors, ops
-from layerport.dim import Dim
-from layerport.errors import (
-    CaptureError,
-    LayerportError,
-    ModelFileError,
-    PluginError,
-    ShapeError,
-    TrainingError,
-    UnsupportedError,
-)
-from layerport.format import Format, LossError, Note, Report, load, save
-from layerport.hookspecs import hookimpl
-from layerport.layer import Array, Layer, Weight, built
-from layerport.limits import Limits
-from layerport.network import Input, InputLayer, Network, Sequential
-from layerport.op import Op
-from layerport.operator import Operator
-from layerport.registry import Registry, default_registry
-from layerport.tensor import Tensor
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Array",
-    "CaptureError",
-    "Dim",
-    "Format",
-    "Input",
-    "InputLayer",
-    "Layer",
-    "LayerportError",
-    "Limits",
-    "LossError",
-    "ModelFileError",
-    "Network",
-    "Note",
-    "Op",
-    "Operator",
-    "PluginError",
-    "Registry",
-    "Report",
-    "Sequential",
-    "ShapeError",
-    "Tensor",
-    "TrainingError",
-    "UnsupportedError",
-    "Weight",
-    "built",
-    "default_registry",
-    "errors",
-    "hookimpl",
-    "load",
-    "ops",
-    "save",
-]
-
+_HOMES = MappingProxyType(
+    {
+        "conversion": ("convert",),
+        "dim": ("Dim",),
+        "errors": (
+            "CaptureError",
+            "LayerportError",
+            "ModelFileError",
+            "PluginError",
+            "ShapeError",
+            "TrainingError",
+            "UnsupportedError",
+        ),
+        "format": ("Format", "LossError", "Note", "Report", "load", "save"),
+        "hookspecs": ("hookimpl",),
+        "layer": ("Array", "Layer", "Weight", "built"),
+        "limits": ("Limits",),
+        "network": ("Input", "InputLayer", "Network", "Sequential"),
+        "op": ("Op",),
+        "operator": ("Operator",),
+        "registry": ("Registry", "default_registry"),
+        "samples": ("sample_inputs",),
+        "tensor": ("Tensor",),
+        "verification": ("Verification", "verify"),
+    }
+)
+_MODULE_OF = MappingProxyType({name: home for home, names in _HOMES.items() for name in names})
+_MODULES = frozenset({"errors", "ops", "testing"})
 _KINDS = ("layers", "optimizers", "losses", "schedules", "callbacks")
+
+__all__ = [*sorted(_MODULE_OF), "errors", "ops", "testing"]
 
 
 def __getattr__(name: str) -> Any:
-    """Classes that plugins offer."""
+    if name in _MODULES:
+        return importlib.import_module(f"layerport.{name}")
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"layerport.{_MODULE_OF[name]}"), name)
     if not name.startswith("_"):
+        from layerport.registry import default_registry
+
         registry = default_registry()
         for kind in _KINDS:
             for cls in getattr(registry, kind).values():
-                if getattr(cls, "__name__", "") == name:
+                if cls.__name__ == name:
                     return cls
     raise AttributeError(f"module 'layerport' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
+    from layerport.registry import default_registry
+
     registry = default_registry()
     offered = {cls.__name__ for kind in _KINDS for cls in getattr(registry, kind).values()}
     return sorted(offered | set(__all__))

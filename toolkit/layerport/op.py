@@ -111,6 +111,33 @@ class Op:
         """Write the naive loop nest; the target's schedule does the rest."""
         raise UnsupportedError(f"{self.name} has no loop nest, so no code can be printed for it")
 
+    channels_last: ClassVar[bool] = False
+    """Whether results lie in memory with axis 1 innermost: convolutions and poolings."""
+
+    def decompose(self, build: Builder, *args: Any) -> Value | None:
+        """An equal value of operators with simpler nests, built with `build`; None if it is simple.
+
+        Padding becomes a Pad, for example, so that no nest but Pad's own knows of it.
+        """
+        return None
+
+    def window(self, output: NDArray, operand: int, *inputs: NDArray) -> NDArray | None:
+        """The part of the output that is a copy of an operand, as a view; None where there is none.
+
+        For operators that only lay their operands down (Concat, Pad): operands are then computed
+        where they end up. `inputs` have the operands' shapes; neither array may be read.
+        """
+        return None
+
+    @property
+    def absorbs(self) -> int:
+        """How many elements of its first operand make one output element, each used just once.
+
+        The operand may then be computed inside the nest (a convolution inside the pooling that
+        follows). 0 where elements are used more than once.
+        """
+        return 0
+
     # ------------------------------------------------------------------------------------
 
     def bind(self, sizes: Mapping[str, Extent]) -> Op:

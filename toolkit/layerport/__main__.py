@@ -1,0 +1,5 @@
+"""``python -m layerport``."""
+
+from layerport.cli import main
+
+main()

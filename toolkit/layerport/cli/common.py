@@ -1,0 +1,139 @@
+"""What several verbs share."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from layerport.layer import Layer
+    from layerport.op import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def console() -> Console:
+    """Where tables go. Markup is off: names come from files."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def layers_option(command: F) -> F:
+    """``--layers module:Class``: code that the user names; a file never does."""
+    return click.option(
+        "--layers", "layers", multiple=True, metavar="MODULE:CLASS",
+        help="A layer class that the file may name; may be repeated.",
+    )(command)  # fmt: skip
+
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def layer_classes(names: Sequence[str]) -> list[type[Layer]]:
+    """The classes that ``--layers`` names."""
+    from layerport.layer import Layer
+
+    if names and "" not in sys.path:
+        sys.path.insert(0, "")
+    found = []
+    for name in names:
+        module, colon, cls = name.partition(":")
+        if not colon:
+            raise click.BadParameter(f"{name!r} is not of the form module:Class")
+        try:
+            layer = getattr(importlib.import_module(module), cls)
+        except (ImportError, AttributeError) as error:
+            raise click.BadParameter(f"{name!r}: {error}") from error
+        if not (isinstance(layer, type) and issubclass(layer, Layer)):
+            raise click.BadParameter(f"{name!r} is not a layer class")
+        found.append(layer)
+    return found
+
+
+def parsed(text: str) -> Any:
+    """A value from the command line: JSON where it is JSON, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def options_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs as a dict."""
+    made = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} is not of the form NAME=VALUE")
+        made[name] = parsed(value)
+    return made
+
+
+def show_table(
+    rows: Iterable[Mapping[str, Any]], *, as_json: bool, title: str = "", right: Sequence[str] = ()
+) -> None:
+    """Print rows as a table, or as JSON; columns in `right` are aligned to the right."""
+    listed = list(rows)
+    if as_json:
+        click.echo(json.dumps(listed, indent=2, default=str))
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    heads = list(listed[0]) if listed else []
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left")
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*[Text(_cell(row[head])) for head in heads])
+    console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray]:
+    """The arrays of an .npz file, mapped where possible.
+
+    Raises
+    ------
+    ModelFileError : when it is no .npz of plain arrays.
+    """
+    import numpy as np
+
+    from layerport.errors import ModelFileError
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelFileError(path, f"it is no .npz file of plain arrays ({error})") from error
+
+
+def training_data(path: Path, *, test: bool = False) -> tuple[NDArray, NDArray]:
+    """x and y of an .npz: ``x``, ``y``, or ``x_train``, ``y_train``... as Keras's data sets."""
+    from layerport.errors import ModelFileError
+
+    arrays = read_arrays(path)
+    suffixes = ("_test", "") if test else ("", "_train")
+    for suffix in suffixes:
+        x, y = arrays.get(f"x{suffix}"), arrays.get(f"y{suffix}")
+        if x is not None and y is not None:
+            return x, y
+    wanted = " or ".join(f"x{s} and y{s}" for s in suffixes)
+    raise ModelFileError(path, f"it holds {', '.join(arrays)}, not {wanted}")

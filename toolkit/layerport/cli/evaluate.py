@@ -1,0 +1,44 @@
+"""layerport evaluate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from layerport.cli.common import (
+    MODEL,
+    json_option,
+    layer_classes,
+    layers_option,
+    training_data,
+)
+
+
+@click.command("evaluate")
+@click.argument("model", type=MODEL)
+@click.argument("data", type=MODEL)
+@click.option("--batch-size", default=256, show_default=True)
+@click.option("--loss", help="By default what fits the output: crossentropy or squared error.")
+@layers_option
+@json_option
+def command(
+    model: Path,
+    data: Path,
+    batch_size: int,
+    loss: str | None,
+    layers: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Measure MODEL on the arrays x_test and y_test (or x, y) of DATA, an .npz file."""
+    from layerport.format import load
+
+    network = load(model, layers=layer_classes(layers))
+    x, y = training_data(data, test=True)
+    network.compile(loss=loss or network.natural_loss(y), metrics=network.natural_metrics(y))
+    result = network.evaluate(x, y, batch_size=batch_size)
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        click.echo("  ".join(f"{name} {value:.6g}" for name, value in result.items()))

@@ -1,0 +1,61 @@
+"""Carrying a model from one file to another, with proof."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerport.format import Report, find_format, load, save
+from layerport.limits import Limits
+from layerport.registry import default_registry
+from layerport.verification import Method, verify_file
+
+if TYPE_CHECKING:
+    from layerport.layer import Layer
+
+
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    source_format: str | None = None,
+    target_format: str | None = None,
+    *,
+    layers: Sequence[type[Layer]] = (),
+    dtype: Any = None,
+    limits: Limits | None = None,
+    strict: bool = False,
+    verify: Method | None = None,
+    samples: int = 8,
+    options: Mapping[str, Any] | None = None,
+) -> Report:
+    """Read a model, write it in another format, and check that both compute the same.
+
+    Parameters
+    ----------
+    source, target : paths.
+    source_format, target_format : names of formats; None goes by content, and by suffix.
+    layers : layer classes that the file may name.
+    dtype : convert weights to this dtype.
+    limits : bounds for reading.
+    strict : raise `LossError` where the target cannot hold everything.
+    verify : "run", "weights" or "none"; None runs small networks and compares large ones' weights.
+    samples : how many samples to run on.
+    options : options of the target format.
+
+    Returns
+    -------
+    Report with files, notes (the reader's too) and the verification.
+
+    Raises
+    ------
+    ModelFileError, UnsupportedError, LossError : see `load` and `save`.
+    """
+    network = load(source, source_format, layers, dtype, limits)
+    report = save(network, target, target_format, strict=strict, **(options or {}))
+    if network.origin is not None:
+        report.notes[:0] = network.origin[1]
+    fmt = find_format(Path(target), report.format, default_registry(), reading=False)
+    report.verification = verify_file(network, Path(target), fmt, verify, samples)
+    return report

@@ -1,0 +1,1 @@
+"""The loop level: every target language is printed from here."""

@@ -20,6 +20,7 @@ from layerport.loops.ir import (
     Operation,
     as_expr,
     binary,
+    paired,
 )
 
 __all__ = [
@@ -253,11 +254,7 @@ def select(condition: Operand, a: Operand, b: Operand) -> Expr:
     test = as_expr(condition, "bool")
     if test.dtype != "bool":
         raise TypeError(f"the condition is {test.dtype}, not bool; cast it")
-    model = next((x for x in (a, b) if isinstance(x, Expr)), None)
-    like: DType = model.dtype if model is not None else "f32"
-    left, right = as_expr(a, like), as_expr(b, like)
-    if left.dtype != right.dtype:
-        raise TypeError(f"{left.dtype} and {right.dtype} do not mix; cast one of them")
+    left, right = paired(a, b)
     lanes = max(test.lanes, left.lanes, right.lanes)
     return Operation("select", (test, left, right), left.dtype, lanes)
 

@@ -162,21 +162,10 @@ class Buffer:
 # Expressions ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Expr:
-    """A value of `lanes` elements of type `dtype`. Python's operators build expressions."""
+class Arithmetic:
+    """Python's operators on loop values."""
 
     __array_ufunc__ = None  # a NumPy scalar on the left leaves the operator to us
-
-    @property
-    def dtype(self) -> DType:
-        """The element type."""
-        raise TypeError(f"{type(self).__name__} has no dtype")
-
-    @property
-    def lanes(self) -> int:
-        """The number of elements."""
-        return 1
 
     def __add__(self, other: Operand) -> Expr:
         return binary("add", self, other)
@@ -203,10 +192,27 @@ class Expr:
         return binary("div", other, self)
 
     def __neg__(self) -> Expr:
-        return Operation("neg", (self,), self.dtype, self.lanes)
+        value = as_expr(self)
+        return Operation("neg", (value,), value.dtype, value.lanes)
 
 
-Operand: TypeAlias = "Expr | float | int | bool"
+@dataclass(frozen=True)
+class Expr(Arithmetic):
+    """A value of `lanes` elements of type `dtype`."""
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        raise TypeError(f"{type(self).__name__} has no dtype")
+
+    @property
+    def lanes(self) -> int:
+        """The number of elements."""
+        return 1
+
+
+Operand: TypeAlias = "Arithmetic | float | int | bool"
+"""What arithmetic takes: an expression, a `Local`, or a Python number."""
 
 
 @dataclass(frozen=True)
@@ -284,6 +290,29 @@ class Operation(Expr):
         return self.width
 
 
+class Local(Arithmetic):
+    """A variable that changes, while a nest is written: `total += x` records an assignment."""
+
+    def __init__(self, var: Var, record: Callable[[Statement], None]) -> None:
+        self.var = var
+        self._record = record
+
+    def set(self, value: Operand) -> None:
+        """Give it another value."""
+        new = as_expr(value, self.var.type)
+        if new.dtype != self.var.type:
+            raise TypeError(f"a local of type {self.var.type} cannot become {new.dtype}; cast it")
+        self._record(Set(self.var.name, new))
+
+    def __iadd__(self, value: Operand) -> Local:
+        self.set(self.var + value)
+        return self
+
+    def __imul__(self, value: Operand) -> Local:
+        self.set(self.var * value)
+        return self
+
+
 FLOAT_FUNCTIONS = (
     "sqrt exp expm1 log log1p tanh erf sin cos tan asin acos atan sinh cosh asinh acosh atanh "
     "floor ceil rint trunc sigmoid"
@@ -317,9 +346,13 @@ COMPARISONS = frozenset(["lt", "le", "gt", "ge", "eq", "ne"])
 
 
 def as_expr(thing: Operand | Index, like: DType = "f32") -> Expr:
-    """A Python number or an index as an expression."""
+    """A Python number, an index or a `Local` as an expression."""
     if isinstance(thing, Expr):
         return thing
+    if isinstance(thing, Local):
+        return thing.var
+    if isinstance(thing, Arithmetic):
+        raise TypeError(f"{thing!r} is no value")
     if isinstance(thing, Index):
         return Position(thing)
     if like == "f32":
@@ -331,17 +364,22 @@ def as_expr(thing: Operand | Index, like: DType = "f32") -> Expr:
     return Number(int(thing), like)
 
 
-def _paired(a: Operand, b: Operand) -> tuple[Expr, Expr]:
-    like: DType = a.dtype if isinstance(a, Expr) else b.dtype if isinstance(b, Expr) else "f32"
+def paired(a: Operand, b: Operand) -> tuple[Expr, Expr]:
+    like = common_type(a, b)
     left, right = as_expr(a, like), as_expr(b, like)
     if left.dtype != right.dtype:
         raise TypeError(f"{left.dtype} and {right.dtype} do not mix; cast one of them")
     return left, right
 
 
+def common_type(*values: Operand) -> DType:
+    """The type of the first value that has one: what numbers beside it become."""
+    return next((as_expr(v).dtype for v in values if isinstance(v, Arithmetic)), "f32")
+
+
 def binary(name: str, a: Operand, b: Operand) -> Expr:
     """An operation on two values of one type."""
-    left, right = _paired(a, b)
+    left, right = paired(a, b)
     dtype: DType = "bool" if name in COMPARISONS else left.dtype
     return Operation(name, (left, right), dtype, max(left.lanes, right.lanes))
 

@@ -1,8 +1,29 @@
 """The tensor operators, one file a family; and functions that apply them to Tensors and arrays."""
 
 from layerport.ops.arrange import Concat, Pad, PadGrad, Split, Tile
+from layerport.ops.conv import (
+    Conv,
+    ConvInputGrad,
+    ConvTranspose,
+    ConvWeightGrad,
+    conv,
+    conv_transpose,
+)
 from layerport.ops.indexing import Gather, GatherGrad, OneHot, Slice, SliceGrad, Trilu
 from layerport.ops.matmul import Gemm, MatMul
+from layerport.ops.pool import (
+    AveragePool,
+    AveragePoolGrad,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    MaxPool,
+    MaxPoolGrad,
+    average_pool,
+    global_average_pool,
+    global_max_pool,
+    max_pool,
+)
+from layerport.ops.resize import Resize, ResizeGrad, resize
 from layerport.ops.shape import (
     ConstantOfShape,
     Expand,
@@ -18,19 +39,31 @@ from layerport.ops.shape import (
 )
 
 __all__ = [
+    "AveragePool",
+    "AveragePoolGrad",
     "Concat",
     "ConstantOfShape",
+    "Conv",
+    "ConvInputGrad",
+    "ConvTranspose",
+    "ConvWeightGrad",
     "Expand",
     "Flatten",
     "Gather",
     "GatherGrad",
     "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
     "Identity",
     "MatMul",
+    "MaxPool",
+    "MaxPoolGrad",
     "OneHot",
     "Pad",
     "PadGrad",
     "Reshape",
+    "Resize",
+    "ResizeGrad",
     "Shape",
     "Slice",
     "SliceGrad",
@@ -40,6 +73,13 @@ __all__ = [
     "Transpose",
     "Trilu",
     "Unsqueeze",
+    "average_pool",
+    "conv",
+    "conv_transpose",
     "count",
+    "global_average_pool",
+    "global_max_pool",
+    "max_pool",
     "reshaped",
+    "resize",
 ]

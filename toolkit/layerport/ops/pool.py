@@ -1,0 +1,317 @@
+"""Pooling over windows and over whole images, with the gradients of pooling."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import reduce
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from layerport.dim import Shape, is_static, static_shape
+from layerport.errors import ShapeError
+from layerport.op import OURS, NDArray, Op, TensorType, apply
+from layerport.ops.shape import Expand, count
+from layerport.ops.windows import AutoPad, Axis, Windowed, of_rank, taps
+
+if TYPE_CHECKING:
+    from layerport.graph import Builder, Value
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pool(Windowed):
+    """What pooling operators have in common; `kernel_shape` must be given."""
+
+    ceil_mode: int = 0
+
+    @property
+    def rounds_up(self) -> bool:
+        return bool(self.ceil_mode)
+
+    def pooled(self, x: Value) -> Shape:
+        """The shape of the result."""
+        if x.ndim != len(self.kernel_shape) + 2:
+            raise ShapeError(f"{x.shape} is not batch, channels, and axes for {self.kernel_shape}")
+        return x.shape[:2] + self.counts(x.shape[2:], self.kernel_shape)
+
+    def simpler(self, build: Builder, extents: Shape, *inputs: Value) -> Sequence[Value] | None:
+        """The operator with all attributes written out, where they are not yet."""
+        full = self.explicit(extents, self.kernel_shape)
+        return None if full == self else build.add(full, *inputs)
+
+
+def _lowest(dtype: np.dtype[Any]) -> Any:
+    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+
+
+@dataclasses.dataclass(frozen=True)
+class MaxPool(_Pool):
+    """The maximum of each window; padding never wins.
+
+    With `indices` there is a second output: where in `x`, flattened, each maximum lies (int64),
+    the spatial axes counted from the last (`storage_order` 0) or from the first (1).
+    """
+
+    storage_order: int = 0
+    indices: bool = False
+
+    def infer(self, x: Value) -> Sequence[TensorType]:
+        shape = self.pooled(x)
+        values = TensorType(shape, x.dtype)
+        return [values, TensorType(shape, np.dtype(np.int64))] if self.indices else [values]
+
+    def evaluate(self, x: NDArray) -> NDArray | tuple[NDArray, ...]:
+        axes = self.axes(x.shape[2:], self.kernel_shape)
+        y = np.full(x.shape[:2] + tuple(a.count for a in axes), _lowest(x.dtype), x.dtype)
+        if self.indices:
+            return y, self._search(x, axes, y)
+        for tap in taps(axes):
+            part = tap.of(y)
+            np.maximum(part, tap.read(x), out=part)
+        return y
+
+    def _search(self, x: NDArray, axes: Sequence[Axis], y: NDArray) -> NDArray:
+        """Fill `y` with the maxima; returns where they are."""
+        spatial = x.shape[2:]
+        image = np.arange(prod(spatial)).reshape(spatial, order="F" if self.storage_order else "C")
+        planes = np.arange(x.shape[0] * x.shape[1]).reshape(x.shape[:2] + (1,) * len(axes))
+        found = np.full(y.shape, -1, np.int64)
+        for tap in taps(axes):
+            values, best, where = tap.read(x), tap.of(y), tap.of(found)
+            better = (values > best) | (where < 0) | (np.isnan(values) & ~np.isnan(best))
+            best[better] = values[better]
+            where[better] = np.broadcast_to(tap.read(image), where.shape)[better]
+        found += planes * image.size
+        return found
+
+    def gradient(self, dys: Any, ys: Any, x: Any) -> Sequence[Any]:
+        dy, y = (dys[0], ys[0]) if self.indices else (dys, ys)
+        fields = self.attributes
+        del fields["indices"], fields["storage_order"]
+        return (None,) if dy is None else (MaxPoolGrad(**fields)(dy, x, y),)
+
+    def simplify(self, build: Builder, x: Value) -> Sequence[Value] | None:
+        return self.simpler(build, x.shape[2:], x)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaxPoolGrad(_Pool):
+    """The gradient of MaxPool, from `dy`, `x` and `y`; the first maximum of a window gets it."""
+
+    domain: ClassVar[str] = OURS
+
+    def infer(self, dy: Value, x: Value, y: Value) -> Sequence[TensorType]:
+        return [TensorType(x.shape, x.dtype)]
+
+    def evaluate(self, dy: NDArray, x: NDArray, y: NDArray) -> NDArray:
+        axes = self.axes(x.shape[2:], self.kernel_shape)
+        dx = np.zeros_like(x)
+        waiting = np.ones(y.shape, bool)
+        for tap in taps(axes):
+            part, left = tap.read(dx), tap.of(waiting)
+            hit = left & (tap.read(x) == tap.of(y))
+            part += tap.of(dy) * hit
+            left &= ~hit
+        return dx
+
+    def simplify(self, build: Builder, dy: Value, x: Value, y: Value) -> Sequence[Value] | None:
+        return self.simpler(build, x.shape[2:], dy, x, y)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Averaging(_Pool):
+    """The divisors of average pooling and its gradient."""
+
+    count_include_pad: int = 0
+
+    def divisors(self, axes: Sequence[Axis], dtype: Any) -> NDArray:
+        """How many elements each window averages over: (*windows)."""
+        counts = [_covered(axis, bool(self.count_include_pad)) for axis in axes]
+        return np.asarray(reduce(np.multiply.outer, counts), dtype)
+
+
+def _covered(axis: Axis, with_pads: bool) -> NDArray:
+    """How many elements (and pads) of an axis each window covers."""
+    starts = np.arange(axis.count)[:, np.newaxis] * axis.stride - axis.before
+    places = starts + np.arange(axis.kernel) * axis.dilation
+    low, high = (-axis.before, axis.extent + axis.after) if with_pads else (0, axis.extent)
+    inside: NDArray = ((places >= low) & (places < high)).sum(axis=1)
+    return np.maximum(inside, 1)  # a window of nothing but padding sums up to 0
+
+
+@dataclasses.dataclass(frozen=True)
+class AveragePool(_Averaging):
+    """The mean of each window; padding counts as zeros if `count_include_pad`, else not at all."""
+
+    def infer(self, x: Value) -> Sequence[TensorType]:
+        return [TensorType(self.pooled(x), x.dtype)]
+
+    def evaluate(self, x: NDArray) -> NDArray:
+        axes = self.axes(x.shape[2:], self.kernel_shape)
+        y = np.zeros(x.shape[:2] + tuple(axis.count for axis in axes), x.dtype)
+        for tap in taps(axes):
+            part = tap.of(y)
+            part += tap.read(x)
+        return y / self.divisors(axes, x.dtype)
+
+    def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
+        return (AveragePoolGrad(**self.attributes, extents=x.shape[2:])(dy),)
+
+    def simplify(self, build: Builder, x: Value) -> Sequence[Value] | None:
+        return self.simpler(build, x.shape[2:], x)
+
+
+@dataclasses.dataclass(frozen=True)
+class AveragePoolGrad(_Averaging):
+    """The adjoint of AveragePool on images of spatial `extents`."""
+
+    extents: Shape = ()
+    domain: ClassVar[str] = OURS
+
+    def infer(self, dy: Value) -> Sequence[TensorType]:
+        return [TensorType(dy.shape[:2] + self.extents, dy.dtype)]
+
+    def evaluate(self, dy: NDArray) -> NDArray:
+        extents = static_shape(self.extents)
+        axes = self.axes(extents, self.kernel_shape, dy.shape[2:])
+        dx = np.zeros(dy.shape[:2] + extents, dy.dtype)
+        shares = dy / self.divisors(axes, dy.dtype)
+        for tap in taps(axes):
+            part = tap.read(dx)
+            part += tap.of(shares)
+        return dx
+
+    def gradient(self, ddx: Any, dx: Any, dy: Any) -> Sequence[Any]:
+        fields = self.attributes
+        del fields["extents"]
+        return (AveragePool(**fields)(ddx),)
+
+    def simplify(self, build: Builder, dy: Value) -> Sequence[Value] | None:
+        return self.simpler(build, self.extents, dy)
+
+
+@dataclasses.dataclass(frozen=True)
+class _GlobalPool(Op):
+    """Pooling over all spatial axes, which stay with extent 1."""
+
+    def infer(self, x: Value) -> Sequence[TensorType]:
+        if x.ndim < 3:
+            raise ShapeError(f"{x.shape} has no spatial axes behind batch and channels")
+        return [TensorType(x.shape[:2] + (1,) * (x.ndim - 2), x.dtype)]
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalAveragePool(_GlobalPool):
+    """The mean over all spatial axes."""
+
+    def evaluate(self, x: NDArray) -> NDArray:
+        return np.asarray(x.mean(axis=tuple(range(2, x.ndim)), keepdims=True))
+
+    def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
+        extents = x.shape[2:]
+        if is_static(extents):
+            share = dy * (1 / prod(static_shape(extents)))
+        else:
+            elements = prod(count(x, axis).astype(dy.dtype) for axis in range(2, len(x.shape)))
+            share = dy / elements
+        return (Expand(x.shape)(share),)
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalMaxPool(_GlobalPool):
+    """The maximum over all spatial axes."""
+
+    def evaluate(self, x: NDArray) -> NDArray:
+        return np.asarray(x.max(axis=tuple(range(2, x.ndim)), keepdims=True))
+
+    def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
+        from layerport.ops.reduce import ReduceMax
+
+        return ReduceMax(tuple(range(2, len(x.shape)))).gradient(dy, y, x)
+
+
+# Functions ------------------------------------------------------------------------------
+
+
+def _fields(
+    x: Any,
+    kernel_shape: int | Sequence[int],
+    strides: int | Sequence[int],
+    pads: int | Sequence[int],
+    dilations: int | Sequence[int],
+) -> dict[str, Any]:
+    rank = len(x.shape) - 2
+    return {
+        "kernel_shape": of_rank(kernel_shape, rank, "kernel_shape"),
+        "strides": of_rank(strides, rank, "strides"),
+        "pads": of_rank(pads, 2 * rank, "pads"),
+        "dilations": of_rank(dilations, rank, "dilations"),
+    }
+
+
+def max_pool(
+    x: Any,
+    kernel_shape: int | Sequence[int],
+    *,
+    strides: int | Sequence[int] = 1,
+    pads: int | Sequence[int] = 0,
+    dilations: int | Sequence[int] = 1,
+    auto_pad: AutoPad = "NOTSET",
+    ceil_mode: bool = False,
+) -> Any:
+    """The maximum of each window.
+
+    Parameters
+    ----------
+    x : (batch, channels, *spatial).
+    kernel_shape, strides, dilations : one number for all spatial axes, or one each.
+    pads : one number for all sides, or the widths before each axis, then those behind.
+    auto_pad : "SAME_UPPER" gives ceil(extent / stride) windows, the odd pad behind;
+        "SAME_LOWER" has it before.
+    ceil_mode : whether a last window may hang over the end.
+
+    Returns
+    -------
+    (batch, channels, *windows).
+    """
+    fields = _fields(x, kernel_shape, strides, pads, dilations)
+    return apply(MaxPool(**fields, auto_pad=auto_pad, ceil_mode=int(ceil_mode)), x)
+
+
+def average_pool(
+    x: Any,
+    kernel_shape: int | Sequence[int],
+    *,
+    strides: int | Sequence[int] = 1,
+    pads: int | Sequence[int] = 0,
+    dilations: int | Sequence[int] = 1,
+    auto_pad: AutoPad = "NOTSET",
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> Any:
+    """The mean of each window. Parameters are those of `max_pool`, and
+
+    Parameters
+    ----------
+    count_include_pad : whether padding counts, as zeros.
+    """
+    fields = _fields(x, kernel_shape, strides, pads, dilations)
+    op = AveragePool(
+        **fields,
+        auto_pad=auto_pad,
+        ceil_mode=int(ceil_mode),
+        count_include_pad=int(count_include_pad),
+    )
+    return apply(op, x)
+
+
+def global_average_pool(x: Any) -> Any:
+    """The mean over all spatial axes of (batch, channels, *spatial); they stay, with extent 1."""
+    return apply(GlobalAveragePool(), x)
+
+
+def global_max_pool(x: Any) -> Any:
+    """The maximum over all spatial axes of (batch, channels, *spatial); they stay, extent 1."""
+    return apply(GlobalMaxPool(), x)

@@ -27,7 +27,7 @@ _HOMES = MappingProxyType(
         ),
         "format": ("Format", "LossError", "Note", "Report", "load", "save"),
         "hookspecs": ("hookimpl",),
-        "layer": ("Array", "Layer", "Weight", "built"),
+        "layer": ("Array", "InputShape", "Layer", "Weight", "built"),
         "limits": ("Limits",),
         "network": ("Input", "InputLayer", "Network", "Sequential"),
         "op": ("Op",),
@@ -35,6 +35,11 @@ _HOMES = MappingProxyType(
         "registry": ("Registry", "default_registry"),
         "samples": ("sample_inputs",),
         "tensor": ("Tensor",),
+        "train.callback": ("Callback",),
+        "train.loss": ("Loss",),
+        "train.metric": ("Metric",),
+        "train.optimizer": ("Optimizer", "Slots"),
+        "train.schedule": ("Schedule",),
         "verification": ("Verification", "verify"),
     }
 )

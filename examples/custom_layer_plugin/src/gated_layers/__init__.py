@@ -29,8 +29,17 @@ class Gated(lp.Layer):
 class SignDescent(lp.Optimizer):
     """Steps of one length against the sign of the gradient (Riedmiller and Braun, 1993)."""
 
-    def update(self, parameter: lp.Array, gradient: lp.Array, state: lp.State) -> lp.Update:
-        return parameter - state.learning_rate * np.sign(gradient), {}
+    learning_rate: float | lp.Schedule = 0.001
+
+    def update(
+        self,
+        parameter: lp.Array,
+        gradient: lp.Array,
+        slots: lp.Slots,
+        learning_rate: lp.Array,
+        step: lp.Array,
+    ) -> tuple[lp.Array, lp.Slots]:
+        return parameter - learning_rate * np.sign(gradient), {}
 
 
 @lp.hookimpl

@@ -169,7 +169,8 @@ class _Resizing(Op):
             case "asymmetric":
                 return x / scale
             case "align_corners":
-                return x * (extent - 1) / (size - 1) if size > 1 else x * 0
+                # ONNX's own cases count with the extent before it is rounded down.
+                return x * (extent - 1) / (extent * scale - 1) if size > 1 else x * 0
             case "pytorch_half_pixel" if size == 1:
                 return x * 0
             case "half_pixel_symmetric":

@@ -1,0 +1,149 @@
+"""Losses that are computed from scores, without the detour over probabilities that overflow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from layerport.dim import Shape, same_shape
+from layerport.errors import ShapeError, TrainingError
+from layerport.op import OURS, NDArray, Op, TensorType, apply
+from layerport.ops import special
+from layerport.ops.activation import Softplus, log_softmax, sigmoid
+from layerport.ops.axes import normalize_axis
+from layerport.ops.base import Elementwise, check_real, common_dtype
+
+if TYPE_CHECKING:
+    from layerport.graph import Value
+    from layerport.loops.ir import Expr
+
+
+@dataclasses.dataclass(frozen=True)
+class _CrossEntropy(Op):
+    """The outputs are the loss, without `axis`, and the probabilities ``softmax(logits)``."""
+
+    axis: int = -1
+    domain: ClassVar[str] = OURS
+
+    def _loss_shape(self, logits: Value) -> Shape:
+        axis = normalize_axis(self.axis, logits.ndim)
+        return logits.shape[:axis] + logits.shape[axis + 1 :]
+
+    def _spread(self, dloss: Any, logits: Any) -> Any:
+        """The gradient of the loss with `axis` again, of extent 1."""
+        axis = normalize_axis(self.axis, len(logits.shape))
+        return dloss.reshape((*logits.shape[:axis], 1, *logits.shape[axis + 1 :]))
+
+    def _through_probabilities(self, slope: Any, probabilities: Any) -> Any:
+        weighted = slope * probabilities
+        return weighted - probabilities * weighted.sum(axis=self.axis, keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftmaxCrossEntropy(_CrossEntropy):
+    """``-sum(targets * log(softmax(logits)))`` along an axis.
+
+    The targets are a distribution: they sum to 1 along the axis, which the gradient relies on.
+    """
+
+    def infer(self, logits: Value, targets: Value) -> Sequence[TensorType]:
+        check_real(logits)
+        dtype = common_dtype(logits, targets)
+        if not same_shape(logits.shape, targets.shape):
+            raise ShapeError(f"targets {targets.shape} do not match the logits {logits.shape}")
+        return [TensorType(self._loss_shape(logits), dtype), TensorType(logits.shape, dtype)]
+
+    def evaluate(self, logits: NDArray, targets: NDArray) -> tuple[NDArray, NDArray]:
+        logs = special.log_softmax(logits, self.axis)
+        return np.asarray(-np.sum(targets * logs, axis=self.axis)), np.exp(logs)
+
+    def gradient(self, dys: Any, ys: Any, logits: Any, targets: Any) -> Sequence[Any]:
+        (dloss, dprobabilities), (_, probabilities) = dys, ys
+        dlogits = dtargets = None
+        if dloss is not None:
+            dloss = self._spread(dloss, logits)
+            dlogits = (probabilities - targets) * dloss
+            dtargets = -log_softmax(logits, self.axis) * dloss
+        if dprobabilities is not None:
+            more = self._through_probabilities(dprobabilities, probabilities)
+            dlogits = more if dlogits is None else dlogits + more
+        return dlogits, dtargets
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseSoftmaxCrossEntropy(_CrossEntropy):
+    """``-log(softmax(logits))`` at the class that the targets name: integers, without the axis."""
+
+    def infer(self, logits: Value, targets: Value) -> Sequence[TensorType]:
+        check_real(logits)
+        if targets.dtype.kind not in "iu":
+            raise ShapeError(f"targets are class numbers (integers), not {targets.dtype}")
+        shape = self._loss_shape(logits)
+        if not same_shape(shape, targets.shape):
+            raise ShapeError(f"logits {logits.shape} need targets {shape}, not {targets.shape}")
+        return [TensorType(shape, logits.dtype), TensorType(logits.shape, logits.dtype)]
+
+    def evaluate(self, logits: NDArray, targets: NDArray) -> tuple[NDArray, NDArray]:
+        logs = special.log_softmax(logits, self.axis)
+        check_classes(targets, logits.shape[self.axis])
+        chosen = np.take_along_axis(logs, np.expand_dims(targets, self.axis), self.axis)
+        return np.asarray(-chosen.squeeze(self.axis)), np.exp(logs)
+
+    def gradient(self, dys: Any, ys: Any, logits: Any, targets: Any) -> Sequence[Any]:
+        (dloss, dprobabilities), (_, probabilities) = dys, ys
+        dlogits = None
+        if dloss is not None:
+            axis = normalize_axis(self.axis, len(logits.shape))
+            places = np.arange(logits.shape[axis], dtype=targets.dtype)
+            places = places.reshape((-1,) + (1,) * (len(logits.shape) - 1 - axis))
+            chosen = np.equal(self._spread(targets, logits), places).astype(logits.dtype)
+            dlogits = (probabilities - chosen) * self._spread(dloss, logits)
+        if dprobabilities is not None:
+            more = self._through_probabilities(dprobabilities, probabilities)
+            dlogits = more if dlogits is None else dlogits + more
+        return dlogits, None
+
+
+def check_classes(targets: NDArray, classes: int) -> None:
+    """Raise `TrainingError` where targets name a class that there is no score for."""
+    wrong = targets[(targets < 0) | (targets >= classes)]
+    if wrong.size:
+        raise TrainingError(
+            f"a target is class {wrong.flat[0]}, but there are scores for {classes} classes "
+            f"(0 to {classes - 1})"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmoidCrossEntropy(Elementwise):
+    """``-t * log(s) - (1 - t) * log(1 - s)``, s the sigmoid of a score and t the target."""
+
+    domain: ClassVar[str] = OURS
+    real: ClassVar[bool] = True
+
+    def evaluate(self, logits: NDArray, targets: NDArray) -> NDArray:
+        return np.asarray(special.softplus(logits) - logits * targets)
+
+    def gradient(self, dy: Any, y: Any, logits: Any, targets: Any) -> Sequence[Any]:
+        return dy * (sigmoid(logits) - targets), -dy * logits
+
+    def scalar(self, logits: Expr, targets: Expr) -> Expr:
+        return Softplus().scalar(logits) - logits * targets
+
+
+def softmax_cross_entropy(logits: Any, targets: Any, axis: int = -1) -> Any:
+    """The cross entropy of softmax(logits) and target distributions, one number a sample."""
+    return apply(SoftmaxCrossEntropy(axis), logits, targets)[0]
+
+
+def sparse_softmax_cross_entropy(logits: Any, targets: Any, axis: int = -1) -> Any:
+    """The cross entropy of softmax(logits) and target classes, one number a sample."""
+    return apply(SparseSoftmaxCrossEntropy(axis), logits, targets)[0]
+
+
+def sigmoid_cross_entropy(logits: Any, targets: Any) -> Any:
+    """The cross entropy of sigmoid(logits) and target probabilities, element by element."""
+    return apply(SigmoidCrossEntropy(), logits, targets)

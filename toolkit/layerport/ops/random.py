@@ -1,0 +1,137 @@
+"""Random numbers that are a pure function of seed, stream, step, sample and element.
+
+Counter-based generation (J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+SC 2011): nothing is carried from number to number, so they do not depend on how a batch is split,
+on threads or on the order of evaluation, and every language computes the same ones.
+
+The algorithm works on unsigned 32-bit integers that wrap around::
+
+    mix(x):       x ^= x >> 16;  x *= 0x7FEB352D;  x ^= x >> 15;  x *= 0x846CA68B;  x ^= x >> 16
+
+    key(g):       h = g
+                  for word in (seed, stream, step, sample):  h = mix((h ^ word) + g)
+
+    number:       a = key(0x9E3779B9)                the sample's two keys: 64 bits of state, so
+                  b = key(0x7F4A7C15)                that no two samples share their numbers
+                  x = a + mix(element + 0x9E3779B9)
+                  x ^= x >> 16;  x *= 0x7FEB352D;  x ^= x >> 15
+                  x += b
+                  x *= 0x846CA68B;  x ^= x >> 16
+                  uniform = (x >> 8) / 2 ** 24       in [0, 1), exact in float32
+
+`mix` is Chris Wellons's ``lowbias32`` ("Prospecting for Hash Functions", nullprogram.com, 2018),
+the constants of `key` are the halves of the golden ratio's fraction, 0x9E3779B97F4A7C15. `element`
+counts the elements of one sample in row-major order. Not for cryptography.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from layerport.dim import Shape, static_shape
+from layerport.errors import ShapeError
+from layerport.op import OURS, NDArray, Op, TensorType, apply
+
+if TYPE_CHECKING:
+    from layerport.graph import Value
+
+FIRST = 0x7FEB352D
+SECOND = 0x846CA68B
+GOLDEN = (0x9E3779B9, 0x7F4A7C15)
+_WRAP = 0xFFFFFFFF
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomUniform(Op):
+    """Uniform numbers in [0, 1): see the module for the algorithm.
+
+    The operands are uint32 scalars: the seed of the run, the number of the step, and the number
+    of the first sample.
+
+    Parameters
+    ----------
+    shape : of the result; the first axis counts samples.
+    stream : tells apart the users of random numbers within a step.
+    dtype : of the result, a float.
+    """
+
+    shape: Shape
+    stream: int = 0
+    dtype: str = "float32"
+    domain: ClassVar[str] = OURS
+
+    def infer(self, seed: Value, step: Value, sample: Value) -> Sequence[TensorType]:
+        for value in (seed, step, sample):
+            if value.ndim or value.dtype != np.uint32:
+                raise ShapeError(f"seed, step and sample are uint32 scalars, not {value}")
+        if not self.shape:
+            raise ShapeError("random numbers need an axis that counts samples")
+        return [TensorType(self.shape, np.dtype(self.dtype))]
+
+    def evaluate(self, seed: NDArray, step: NDArray, sample: NDArray) -> NDArray:
+        shape = static_shape(self.shape)
+        rows, elements = shape[0], math.prod(shape[1:])
+        samples = (_counting(rows) + np.uint32(sample)).reshape(rows, 1)
+        words = [_word(seed), _word(self.stream & _WRAP), _word(step), samples]
+        first, second = (_key(words, golden) for golden in GOLDEN)
+        x = first + _mix(_counting(elements) + np.uint32(GOLDEN[0]))
+        x ^= x >> 16
+        x *= np.uint32(FIRST)
+        x ^= x >> 15
+        x += second
+        x *= np.uint32(SECOND)
+        x ^= x >> 16
+        return np.multiply(x >> 8, 2.0**-24, dtype=self.dtype).reshape(shape)
+
+    def gradient(self, dy: Any, y: Any, *operands: Any) -> Sequence[Any]:
+        return (None,) * len(operands)
+
+
+def _counting(length: int) -> NDArray:
+    return np.arange(length, dtype=np.uint64).astype(np.uint32)
+
+
+def _word(number: Any) -> NDArray:
+    # One axis, because NumPy warns when scalars wrap around.
+    return np.asarray(number, np.uint32).reshape(1)
+
+
+def _mix(x: NDArray) -> NDArray:
+    x = x ^ (x >> 16)
+    x = x * np.uint32(FIRST)
+    x = x ^ (x >> 15)
+    x = x * np.uint32(SECOND)
+    return np.asarray(x ^ (x >> 16))
+
+
+def _key(words: Sequence[NDArray], golden: int) -> NDArray:
+    h = _word(golden)
+    for word in words:
+        h = _mix((h ^ word) + np.uint32(golden))
+    return h
+
+
+def random_uniform(
+    seed: Any, step: Any, sample: Any, *, shape: Shape, stream: int = 0, dtype: str = "float32"
+) -> Any:
+    """Uniform numbers in [0, 1); see `RandomUniform`."""
+    return apply(RandomUniform(shape, stream, dtype), seed, step, sample)
+
+
+def random_normal(
+    seed: Any, step: Any, sample: Any, *, shape: Shape, stream: int = 0, dtype: str = "float32"
+) -> Any:
+    """Standard normal numbers, from pairs of uniform ones; arguments as for `RandomUniform`.
+
+    G. E. P. Box and M. E. Muller, "A note on the generation of random normal deviates", Annals of
+    Mathematical Statistics 29 (1958), 610-611. None is beyond 5.77, as 24 bits go into the radius.
+    """
+    pairs = (*shape[:1], 2, *shape[1:])
+    uniform = random_uniform(seed, step, sample, shape=pairs, stream=stream, dtype=dtype)
+    radius = np.sqrt(-2 * np.log(1 - uniform[:, 0]))  # 1 - u is never 0
+    return radius * np.cos(2 * math.pi * uniform[:, 1])

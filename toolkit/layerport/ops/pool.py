@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from layerport.dim import Shape, is_static, static_shape
+from layerport.dim import Shape, static_shape
 from layerport.errors import ShapeError
 from layerport.op import OURS, NDArray, Op, TensorType, apply
-from layerport.ops.shape import Expand, count
+from layerport.ops.reduce import ReduceMax, ReduceMean
 from layerport.ops.windows import AutoPad, Axis, Windowed, of_rank, taps
 
 if TYPE_CHECKING:
@@ -202,21 +202,19 @@ class _GlobalPool(Op):
         return [TensorType(x.shape[:2] + (1,) * (x.ndim - 2), x.dtype)]
 
 
+def _spatial(x: Any) -> tuple[int, ...]:
+    return tuple(range(2, len(x.shape)))
+
+
 @dataclasses.dataclass(frozen=True)
 class GlobalAveragePool(_GlobalPool):
     """The mean over all spatial axes."""
 
     def evaluate(self, x: NDArray) -> NDArray:
-        return np.asarray(x.mean(axis=tuple(range(2, x.ndim)), keepdims=True))
+        return np.asarray(x.mean(axis=_spatial(x), keepdims=True))
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
-        extents = x.shape[2:]
-        if is_static(extents):
-            share = dy * (1 / prod(static_shape(extents)))
-        else:
-            elements = prod(count(x, axis).astype(dy.dtype) for axis in range(2, len(x.shape)))
-            share = dy / elements
-        return (Expand(x.shape)(share),)
+        return ReduceMean(_spatial(x)).gradient(dy, y, x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,12 +222,10 @@ class GlobalMaxPool(_GlobalPool):
     """The maximum over all spatial axes."""
 
     def evaluate(self, x: NDArray) -> NDArray:
-        return np.asarray(x.max(axis=tuple(range(2, x.ndim)), keepdims=True))
+        return np.asarray(x.max(axis=_spatial(x), keepdims=True))
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
-        from layerport.ops.reduce import ReduceMax
-
-        return ReduceMax(tuple(range(2, len(x.shape)))).gradient(dy, y, x)
+        return ReduceMax(_spatial(x)).gradient(dy, y, x)
 
 
 # Functions ------------------------------------------------------------------------------

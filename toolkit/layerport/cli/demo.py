@@ -13,6 +13,7 @@ from layerport.cli import FAILED, PASSED
 from layerport.cli.common import show_table
 
 MODEL = "digits.json"
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command("demo")

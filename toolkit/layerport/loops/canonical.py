@@ -112,7 +112,7 @@ def _runs_on(outer: For, inner: For) -> bool:
     extent = inner.extent
     if not isinstance(extent, int) or outer.parallel != inner.parallel:
         return False
-    if (outer.start, inner.start, outer.step, inner.step) != (0, 0, 1, 1):
+    if outer.start != Index(0) or inner.start != Index(0) or outer.step * inner.step != 1:
         return False
     if not isinstance(outer.extent, int) and any(isinstance(s, For) for s in inner.body):
         return False  # a tile over the batch needs a remainder; within a sample often none

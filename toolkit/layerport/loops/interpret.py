@@ -234,6 +234,13 @@ def _wide(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: function(*[np.asarray(a, np.float64) for a in args])
 
 
+_ARC = ("asin", "acos", "atan", "asinh", "acosh", "atanh")
+_MATH = {
+    **{n: n for n in ("exp", "expm1", "log", "log1p", "tanh", "sin", "cos", "tan", "sinh", "cosh")},
+    **{name: f"arc{name[1:]}" for name in _ARC},
+}
+"""NumPy's names of math functions."""
+
 _KERNELS: Mapping[str, Callable[..., Any]] = {
     "add": np.add,
     "sub": np.subtract,
@@ -247,13 +254,7 @@ _KERNELS: Mapping[str, Callable[..., Any]] = {
     "pow": _wide(np.power),
     "erf": _erf,
     "sigmoid": _wide(lambda x: 1 / (1 + np.exp(-x))),
-    **{
-        name: _wide(getattr(np, numpy_name))
-        for name, numpy_name in (
-            [(n, n) for n in "exp expm1 log log1p tanh sin cos tan sinh cosh".split()]
-            + [("a" + n, "arc" + n) for n in "sin cos tan sinh cosh tanh".split()]
-        )
-    },
+    **{name: _wide(getattr(np, numpy_name)) for name, numpy_name in _MATH.items()},
     **{name: getattr(np, name) for name in ("sqrt", "floor", "ceil", "rint", "trunc")},
     "lt": np.less,
     "le": np.less_equal,

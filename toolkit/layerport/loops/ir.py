@@ -304,19 +304,21 @@ class Local(Arithmetic):
             raise TypeError(f"a local of type {self.var.type} cannot become {new.dtype}; cast it")
         self._record(Set(self.var.name, new))
 
-    def __iadd__(self, value: Operand) -> Local:
+    def __iadd__(self, value: Operand) -> Local:  # type: ignore[override]
         self.set(self.var + value)
         return self
 
-    def __imul__(self, value: Operand) -> Local:
+    def __imul__(self, value: Operand) -> Local:  # type: ignore[override]
         self.set(self.var * value)
         return self
 
 
 FLOAT_FUNCTIONS = (
-    "sqrt exp expm1 log log1p tanh erf sin cos tan asin acos atan sinh cosh asinh acosh atanh "
-    "floor ceil rint trunc sigmoid"
-).split()
+    *("sqrt", "exp", "expm1", "log", "log1p", "sigmoid", "tanh", "erf"),
+    *("sin", "cos", "tan", "asin", "acos", "atan"),
+    *("sinh", "cosh", "asinh", "acosh", "atanh"),
+    *("floor", "ceil", "rint", "trunc"),
+)
 """Functions of one float. `rint` rounds halves to even."""
 
 OPERATIONS: Mapping[str, int] = {
@@ -341,6 +343,9 @@ OPERATIONS: Mapping[str, int] = {
     **dict.fromkeys(["splat", "hsum", "hmax", "hmin"], 1),
 }
 """Every operation, and how many arguments it takes."""
+
+NEUTRAL: Mapping[str, int] = {"add": 0, "sub": 0, "mul": 1, "div": 1}
+"""What leaves the other side as it is."""
 
 COMPARISONS = frozenset(["lt", "le", "gt", "ge", "eq", "ne"])
 
@@ -380,6 +385,11 @@ def common_type(*values: Operand) -> DType:
 def binary(name: str, a: Operand, b: Operand) -> Expr:
     """An operation on two values of one type."""
     left, right = paired(a, b)
+    for value, other in ((left, right), (right, left)):
+        # x * 1, x + 0, x - 0, x / 1; -0 + 0 may become 0
+        neutral = NEUTRAL.get(name) if other is right or name in ("add", "mul") else None
+        if isinstance(other, Number) and other.value == neutral and neutral is not None:
+            return value
     dtype: DType = "bool" if name in COMPARISONS else left.dtype
     return Operation(name, (left, right), dtype, max(left.lanes, right.lanes))
 
@@ -568,6 +578,17 @@ def declared(body: Sequence[Statement]) -> list[str]:
         elif isinstance(statement, For):
             names.append(statement.variable)
     return names
+
+
+def renumbered(function: Function) -> Function:
+    """The same function with its locals and loop variables counted from 0."""
+    names = Names()
+    renames = {name: names.fresh(name[0]) for name in dict.fromkeys(declared(function.body))}
+    # Two steps, as the new names are old names of other variables.
+    apart = {old: f"_{new}" for old, new in renames.items()}
+    together = {f"_{new}": new for new in renames.values()}
+    body = substitute(substitute(function.body, {}, apart), {}, together)
+    return replace(function, body=body)
 
 
 def substitute(

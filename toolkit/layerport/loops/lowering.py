@@ -26,6 +26,7 @@ from layerport.loops.ir import (
     Size,
     Store,
     as_expr,
+    renumbered,
 )
 from layerport.loops.nest import (
     At,
@@ -45,6 +46,7 @@ from layerport.loops.target import Target
 from layerport.loops.views import Batch, View, strides_for, viewed
 from layerport.loops.weights import Weights
 from layerport.op import NDArray, Op
+from layerport.ops.base import Elementwise
 
 __all__ = ["NestBuilder", "lower"]
 
@@ -156,7 +158,7 @@ class _Lowering(Memory):
 
     def _scheduled(self, function: Function) -> Function:
         body = schedule(canonical(function.body), self._target, self._names)
-        return Function(function.name, function.parameters, body, function.note)
+        return renumbered(Function(function.name, function.parameters, body, function.note))
 
     # Values ---------------------------------------------------------------------------------
 
@@ -211,7 +213,9 @@ class _Lowering(Memory):
         emitter = Emitter(self._names)
 
         def store(index: tuple[At, ...], value: Expr) -> None:
-            emitter.add(Store(target.buffer, target.at([as_index(emitter, i) for i in index]), value))
+            emitter.add(
+                Store(target.buffer, target.at([as_index(emitter, i) for i in index]), value)
+            )
 
         result = Result(target.shape, target.buffer.dtype, target, store)
         nest = NestBuilder(emitter, [view_source(source, emitter)], [result], self)
@@ -248,17 +252,15 @@ class _Lowering(Memory):
         return [
             None
             if value is None or (position == 0 and item.inlined is not None)
-            else self._source(
-                value, emitter, in_place=(node, position) in self._places.in_place
-            )
+            else self._source(value, emitter, in_place=(node, position) in self._places.in_place)
             for position, value in enumerate(node.inputs)
         ]
 
     def _write(self, item: Group, nest: NestBuilder) -> None:
         op = item.anchor.op
-        if op.elementwise:
-            operands = nest.inputs
-            nest.each(lambda *at: op.scalar(*[None if x is None else x.broadcast(at) for x in operands]))
+        if isinstance(op, Elementwise):
+            inputs = nest.inputs
+            nest.each(lambda *at: op.scalar(*[x and x.broadcast(at) for x in inputs]))
             return
         try:
             op.loops(nest)
@@ -322,6 +324,7 @@ class _Lowering(Memory):
 
         keep(item.anchor.outputs[0], element)
         for node in item.epilogue:
+            assert isinstance(node.op, Elementwise)
             operands = [
                 None if v is None else made[v] if v in made
                 else self._source(v, emitter).broadcast(index)

@@ -193,7 +193,10 @@ def as_index(emitter: Emitter, item: At) -> Index:
     if isinstance(item, Expr):
         if item.dtype != "i32":
             raise TypeError(f"an index must be i32, not {item.dtype}")
-        return Index.variable(emitter.let(item).name)
+        # A copy even of a variable: an index must not change between two accesses.
+        statement = Let(emitter.names.fresh("v"), item)
+        emitter.add(statement)
+        return Index.variable(statement.name)
     return Index.of(item)
 
 
@@ -229,18 +232,22 @@ class NestBuilder:
     # Loops and locals -----------------------------------------------------------------------
 
     def loop(self, extent: Size, *, parallel: bool = False) -> Any:
-        """``with nest.loop(extent) as i``: a loop from 0; parallel if iterations are independent."""
+        """``with nest.loop(extent) as i``: a loop from 0; parallel: iterations are independent."""
         return self._emitter.loop(extent, parallel=parallel)
 
     @contextmanager
-    def loops(self, shape: Sequence[Size], *, parallel: bool = False) -> Iterator[tuple[Index, ...]]:
+    def loops(
+        self, shape: Sequence[Size], *, parallel: bool = False
+    ) -> Iterator[tuple[Index, ...]]:
         """``with nest.loops(shape) as (i, j)``: a loop for each extent, the first outermost."""
         if not shape:
             yield ()
             return
-        with self._emitter.loop(shape[0], parallel=parallel) as first:
-            with self.loops(shape[1:], parallel=parallel) as rest:
-                yield (first, *rest)
+        with (
+            self._emitter.loop(shape[0], parallel=parallel) as first,
+            self.loops(shape[1:], parallel=parallel) as rest,
+        ):
+            yield (first, *rest)
 
     def local(self, start: Operand, dtype: DType = "f32") -> Local:
         """A variable that changes, such as an accumulator. `dtype` is for a Python number."""

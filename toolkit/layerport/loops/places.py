@@ -103,21 +103,20 @@ class Places:
         if not lays_operands(node.op):
             return
         shapes = [v.shape for v in node.inputs if v is not None]
-        for position, operand in enumerate(v for v in node.inputs if v is not None):
-            part = window(node.op, shapes, position, view, self._batch)
-            if part is not None and self._claims(operand, part):
+        for position, laid in enumerate(node.inputs):
+            part = window(node.op, shapes, position, view, self._batch) if laid else None
+            if laid is not None and part is not None and self._claims(laid, part):
                 self.in_place.add((node, position))
 
     def _claims(self, value: Value, view: View) -> bool:
         """Claim a place, and tell whether the value really lies there."""
         self._claim(value, view)
-        while value.node is not None and is_view(value.node.op) and value not in self.views:
-            (operand,) = (v for v in value.node.inputs if v is not None)
-            before = unviewed(value.node.op, operand.shape, view, self._batch)
-            if before is None:
-                return False
-            value, view = operand, before
-        return self.views.get(value) is view or self.views.get(value) == view
+        node = value.node
+        if value in self.views or node is None or not is_view(node.op):
+            return self.views.get(value) == view
+        (viewed_from,) = (v for v in node.inputs if v is not None)
+        before = unviewed(node.op, viewed_from.shape, view, self._batch)
+        return before is not None and self._claims(viewed_from, before)
 
     # Orders ---------------------------------------------------------------------------------
 
@@ -158,5 +157,3 @@ class Places:
             and viewed(node.op, view, node.outputs[0].shape, self._batch) is None
             for node in self._uses.get(value, [])
         )
-
-

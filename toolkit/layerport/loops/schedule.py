@@ -1,3 +1,294 @@
+"""The one generic schedule: register tiles, vectors, shared loads.
+
+Operators write naive nests; this pass decides from the strides of their accesses which loops to
+tile. A sum inside parallel loops becomes a tile of rows x columns results: `columns` is a loop
+along which results (and, with vectors, everything else) lie side by side, `rows` one along which
+the weights stay the same. Iterations of a tile are unrolled and jammed, and each load is done once.
+"""
+
 from __future__ import annotations
-def schedule(body, target, names):
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from layerport.loops.functions import bit_and, remainder
+from layerport.loops.ir import (
+    Body,
+    For,
+    Index,
+    Let,
+    Load,
+    Names,
+    Position,
+    Set,
+    Size,
+    Statement,
+    Store,
+    loads,
+    statements,
+)
+from layerport.loops.share import share_loads
+from layerport.loops.target import Target
+from layerport.loops.unroll import unroll
+from layerport.loops.vectorise import can_vectorise, vectorise
+
+
+def schedule(body: Sequence[Statement], target: Target, names: Names) -> Body:
+    """Schedule the nests of a function."""
+    return share_loads(_Scheduler(target, names).body(body), names)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """The loops of a register tile; `rows` may be missing. `height` is the most rows it has."""
+
+    columns: For
+    rows: For | None
+    wide: bool
+    height: int
+
+
+class _Scheduler:
+    def __init__(self, target: Target, names: Names) -> None:
+        self._target = target
+        self._names = names
+
+    def body(self, body: Sequence[Statement]) -> Body:
+        """Schedule every loop of a body."""
+        done: list[Statement] = []
+        for statement in body:
+            if isinstance(statement, For):
+                done += self._nest(statement)
+            else:
+                done.append(statement)
+        return tuple(done)
+
+    def _nest(self, loop: For) -> Body:
+        loops, inner = parallel_prefix(loop)
+        if not loops:
+            return (replace(loop, body=self.body(loop.body)),)
+        inner = self._unroll_windows(inner)
+        if _has_loop(inner):
+            tile = self._choose_tile(loops, inner) if _is_product(inner) else None
+            if tile is not None:
+                return self._tiled(loops, self._unroll_short(inner), tile)
+            return _wrapped(loops, self.body(inner))
+        return self._vectorised(loops, inner)
+
+    # Windows and short loops ----------------------------------------------------------------
+
+    def _unroll_windows(self, body: Body) -> Body:
+        """Compute the few costly elements that a pooling window reads side by side."""
+        done: list[Statement] = []
+        for statement in body:
+            if isinstance(statement, For) and not statement.parallel:
+                inner = self._unroll_windows(statement.body)
+                extent = statement.extent
+                costly = len(inner) > 1 and _has_loop(inner)
+                if costly and isinstance(extent, int) and extent <= self._target.rows:
+                    done += unroll(statement, inner, statement.start, extent, 1, self._names)
+                    continue
+                statement = replace(statement, body=inner)
+            done.append(statement)
+        return tuple(done)
+
+    def _unroll_short(self, body: Body) -> Body:
+        """Unroll innermost loops of few iterations."""
+        done: list[Statement] = []
+        for statement in body:
+            if isinstance(statement, For):
+                inner = self._unroll_short(statement.body)
+                extent = statement.extent
+                short = isinstance(extent, int) and extent <= self._target.unroll
+                if short and not _has_loop(inner):
+                    assert isinstance(extent, int)
+                    done += unroll(statement, inner, statement.start, extent, 1, self._names)
+                    continue
+                statement = replace(statement, body=inner)
+            done.append(statement)
+        return tuple(done)
+
+    # Tiles ----------------------------------------------------------------------------------
+
+    def _choose_tile(self, loops: Sequence[For], inner: Body) -> _Tile | None:
+        """The tile with the fewest loads a result, or None where no tile saves any."""
+        hot = set(loads(_innermost(inner)))
+        sums = sum(isinstance(s, Set) for s in _innermost(inner))  # of a pooling window
+        height = max(1, self._target.rows // max(1, sums))
+        fastest = _fastest(loops, inner)
+        best: tuple[float, _Tile] | None = None
+        for columns in loops:
+            if not isinstance(columns.extent, int):
+                continue
+            wide = self._target.lanes > 1 and can_vectorise(inner, columns.variable)
+            if self._target.lanes > 1 and not wide and columns is fastest:
+                continue
+            others = [loop for loop in loops if loop is not columns and height > 1]
+            for rows in [None, *others]:
+                tile = _Tile(columns, rows, wide, height)
+                cost = self._cost(hot, tile)
+                if columns is not fastest and not wide:
+                    cost += 0.5  # results far apart in memory
+                if rows is not None and not isinstance(rows.extent, int):
+                    cost += 0.01  # a run-time remainder
+                if best is None or cost < best[0]:
+                    best = cost, tile
+        if best is None or best[0] >= len(hot):
+            return None
+        return best[1]
+
+    def _cost(self, hot: Iterable[Load], tile: _Tile) -> float:
+        """Loads for each result and iteration."""
+        rows = 1 if tile.rows is None else balanced(tile.rows.extent, tile.height)
+        columns = balanced(tile.columns.extent, self._target.columns)
+        lanes = math.gcd(columns, self._target.lanes) if tile.wide else 1
+        total = 0.0
+        for load in hot:
+            along = columns if load.index.factor(tile.columns.variable) else 1
+            across = rows if tile.rows and load.index.factor(tile.rows.variable) else 1
+            total += across * max(1.0, along / lanes)
+        return total / (rows * columns)
+
+    def _tiled(self, loops: Sequence[For], inner: Body, tile: _Tile) -> Body:
+        rows, columns = tile.rows, tile.columns
+        others = [loop for loop in loops if loop is not rows and loop is not columns]
+        symbolic = [loop for loop in others if not isinstance(loop.extent, int)]
+        static = [loop for loop in others if isinstance(loop.extent, int)]
+        if rows is None:
+            nest = self._columns(columns, inner, self._target.lone_columns, tile.wide)
+            return _wrapped(others, nest)
+        if isinstance(rows.extent, int):
+            count = balanced(rows.extent, tile.height)
+            nest = _wrapped(static, self._split(rows, inner, count, lanes=1))
+            return _wrapped(symbolic, self._columns(columns, nest, self._target.columns, tile.wide))
+        return _wrapped(others, self._runtime_rows(rows, inner, tile))
+
+    def _runtime_rows(self, rows: For, inner: Body, tile: _Tile) -> Body:
+        """Full tiles of rows, then the rows that are left one by one."""
+        count, columns, wide = tile.height, tile.columns, tile.wide
+        extent = Position(rows.stop)
+        if count & (count - 1) == 0:
+            full = bit_and(extent, -count)
+        else:
+            full = extent - remainder(extent, count, truncated=True)
+        whole = Let(self._names.fresh("v"), full)
+        middle = Index.variable(whole.name)
+        together = self._columns(columns, inner, self._target.columns, wide)
+        main = replace(rows, stop=middle, step=count)
+        main = replace(main, body=unroll(rows, together, Index.variable(rows.variable), count, 1,
+                                         self._names))  # fmt: skip
+        alone = self._columns(columns, inner, self._target.lone_columns, wide)
+        return whole, main, replace(rows, start=middle, body=alone)
+
+    def _columns(self, columns: For, body: Body, count: int, wide: bool) -> Body:
+        lanes = self._target.lanes if wide else 1
+        if lanes == 1:
+            count = balanced(columns.extent, count)
+        return self._split(columns, body, count, lanes=lanes)
+
+    def _split(self, loop: For, body: Body, count: int, *, lanes: int) -> Body:
+        """A loop in tiles of `count` iterations, the last tile smaller, without a loop if alone."""
+        extent = loop.extent
+        assert isinstance(extent, int)
+        start = loop.start
+        wide = vectorise(body, loop.variable, lanes) if lanes > 1 else body
+        done: list[Statement] = []
+        full = extent // count * count
+        variable = Index.variable(loop.variable)
+        if full > count:
+            tile = self._tile(loop, body, wide, variable, count, lanes)
+            done.append(replace(loop, stop=start + full, step=count, body=tile))
+        elif full:
+            done += self._tile(loop, body, wide, start, count, lanes)
+        if extent > full:
+            done += self._tile(loop, body, wide, start + full, extent - full, lanes)
+        return tuple(done)
+
+    def _tile(
+        self, loop: For, body: Body, wide: Body, at: Index, count: int, lanes: int
+    ) -> Body:  # fmt: skip
+        vectors = count // lanes if lanes > 1 else 0
+        done: Body = ()
+        if vectors:
+            done = unroll(loop, wide, at, vectors, lanes, self._names)
+        rest = count - vectors * lanes
+        if rest:
+            done += unroll(loop, body, at + vectors * lanes, rest, 1, self._names)
+        return done
+
+    # Maps -----------------------------------------------------------------------------------
+
+    def _vectorised(self, loops: Sequence[For], inner: Body) -> Body:
+        """A nest without inner loops: vectors along the fastest loop, where strides allow it."""
+        lanes = self._target.lanes
+        if lanes == 1:
+            return _wrapped(loops, inner)
+        fastest = next((p for p in reversed(loops) if can_vectorise(inner, p.variable)), None)
+        if fastest is None:
+            return _wrapped(loops, inner)
+        others = [loop for loop in loops if loop is not fastest]
+        extent = fastest.extent
+        if isinstance(extent, int):
+            return _wrapped(others, self._split(fastest, inner, lanes, lanes=lanes))
+        variable = Index.variable(fastest.variable)
+        wide = vectorise(inner, fastest.variable, lanes)
+        body = unroll(fastest, wide, variable, 1, lanes, self._names)
+        if not extent.constant and all(factor % lanes == 0 for factor in extent.terms.values()):
+            return _wrapped(others, (replace(fastest, step=lanes, body=body),))
+        whole = Let(self._names.fresh("v"), bit_and(Position(fastest.stop), -lanes))
+        middle = Index.variable(whole.name)
+        main = replace(fastest, stop=middle, step=lanes, body=body)
+        return _wrapped(others, (whole, main, replace(fastest, start=middle, body=inner)))
+
+
+def balanced(extent: Size, largest: int) -> int:
+    """A tile of at most `largest` iterations whose last tile is not much smaller."""
+    if not isinstance(extent, int):
+        return largest
+    tiles = -(-extent // largest)
+    return -(-extent // tiles) if tiles else 1
+
+
+def parallel_prefix(loop: For) -> tuple[list[For], Body]:
+    """The parallel loops that hold nothing but one another, and what is inside."""
+    loops: list[For] = []
+    body: Body = (loop,)
+    while len(body) == 1 and isinstance(body[0], For) and body[0].parallel:
+        loops.append(body[0])
+        body = body[0].body
+    return loops, body
+
+
+def _wrapped(loops: Sequence[For], body: Body) -> Body:
+    for loop in reversed(loops):
+        body = (replace(loop, body=body),)
     return body
+
+
+def _has_loop(body: Body) -> bool:
+    return any(isinstance(statement, For) for statement in body)
+
+
+def _is_product(body: Body) -> bool:
+    """Whether a body has a single chain of loops, and no parallel ones."""
+    inner = [statement for statement in statements(body) if isinstance(statement, For)]
+    return not any(loop.parallel for loop in inner) and all(
+        sum(isinstance(s, For) for s in part) <= 1 for part in (body, *(f.body for f in inner))
+    )
+
+
+def _innermost(body: Body) -> Body:
+    while _has_loop(body):
+        body = next(s.body for s in body if isinstance(s, For))
+    return body
+
+
+def _fastest(loops: Sequence[For], inner: Body) -> For:
+    """The loop along which results are nearest to each other."""
+    stores = [s.index for s in statements(inner) if isinstance(s, Store)]
+    moving = [loop for loop in loops if any(index.factor(loop.variable) for index in stores)]
+    return min(
+        moving or loops,
+        key=lambda loop: max(abs(index.factor(loop.variable)) for index in stores) if stores else 0,
+    )

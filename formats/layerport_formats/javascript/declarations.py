@@ -1,0 +1,71 @@
+"""The TypeScript declarations beside a module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+_ARRAYS = {"f": "Float32Array", "i": "Int32Array", "u": "Int32Array", "b": "Uint8Array"}
+
+_HEAD = """\
+/** Numbers in a row: of one sample, or of several, one behind the other. */
+export type Flat = readonly number[] | Float32Array | Float64Array | Int8Array | Uint8Array |
+  Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array;
+/** Lists nested as the shape says, with or without the batch axis. */
+export type Nested = readonly (Flat | Nested)[];
+export interface Port {
+  readonly name: string;
+  /** Extents; null stands for the batch. */
+  readonly shape: readonly (number | null)[];
+  readonly dtype: string;
+}
+export declare const inputs: readonly Port[];
+export declare const outputs: readonly Port[];
+/** The names of the classes, if the model has any. */
+export declare const labels: readonly string[] | null;
+"""
+
+_SELF_TEST = """\
+/** Runs the samples inside the module and compares with the outputs that belong to them. */
+export declare function selfTest(): { ok: boolean; maxDifference: number };
+"""
+
+
+def declarations(
+    inputs: Sequence[tuple[str, Sequence[int | None], str]],
+    outputs: Sequence[tuple[str, Sequence[int | None], str]],
+    *,
+    has_golden: bool,
+) -> str:
+    """The text of the ``.d.ts`` file."""
+    flat, nested = _input_type(inputs, "Flat"), _input_type(inputs, "Nested")
+    made = [_ARRAYS[np.dtype(dtype).kind] for _, _, dtype in outputs]
+    flat_result = made[0] if len(outputs) == 1 else _record(outputs, made)
+    lists = ["NestedNumbers"] * len(outputs)
+    nested_result = lists[0] if len(outputs) == 1 else _record(outputs, lists)
+    names = ["predict", "inputs", "outputs", "labels", *(["selfTest"] if has_golden else [])]
+    members = " ".join(f"{name}: typeof {name};" for name in names)
+    return (
+        _HEAD
+        + "export type NestedNumbers = number | NestedNumbers[];\n"
+        + "/** Flat numbers give flat numbers, nested lists give nested lists.\n"
+        + " * @throws TypeError, RangeError for what is no input of this model. */\n"
+        + f"export declare function predict(x: {flat}): {flat_result};\n"
+        + f"export declare function predict(x: {nested}): {nested_result};\n"
+        + (_SELF_TEST if has_golden else "")
+        + f"declare const model: {{ {members} }};\nexport default model;\n"
+    )
+
+
+def _input_type(inputs: Sequence[tuple[str, Sequence[int | None], str]], kind: str) -> str:
+    record = _record(inputs, [kind] * len(inputs))
+    return f"{kind} | {record}" if len(inputs) == 1 else record
+
+
+def _record(ports: Sequence[tuple[str, Sequence[int | None], str]], types: Sequence[str]) -> str:
+    fields = (
+        f"{json.dumps(name)}: {kind}" for (name, _, _), kind in zip(ports, types, strict=True)
+    )
+    return "{ " + "; ".join(fields) + " }"

@@ -86,7 +86,8 @@ class RandomUniform(Op):
         x += second
         x *= np.uint32(SECOND)
         x ^= x >> 16
-        return np.multiply(x >> 8, 2.0**-24, dtype=self.dtype).reshape(shape)
+        uniform = np.multiply(x >> 8, 2.0**-24, dtype=self.dtype)
+        return np.asarray(uniform.reshape(shape))
 
     def gradient(self, dy: Any, y: Any, *operands: Any) -> Sequence[Any]:
         return (None,) * len(operands)

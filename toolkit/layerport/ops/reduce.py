@@ -80,7 +80,7 @@ def kept_shape(shape: Shape, axes: Sequence[int]) -> Shape:
 @dataclasses.dataclass(frozen=True)
 class ReduceSum(Reduction):
     def reduce(self, x: NDArray, axes: tuple[int, ...]) -> NDArray:
-        return np.sum(x, axis=axes, dtype=x.dtype, keepdims=True)
+        return np.asarray(np.sum(x, axis=axes, dtype=x.dtype, keepdims=True))
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (np.broadcast_to(self.spread(x, dy), x.shape),)
@@ -91,7 +91,7 @@ class ReduceMean(Reduction):
     def reduce(self, x: NDArray, axes: tuple[int, ...]) -> NDArray:
         if x.dtype.kind == "f":
             return np.mean(x, axis=axes, dtype=x.dtype, keepdims=True)
-        return np.mean(x, axis=axes, keepdims=True).astype(x.dtype)
+        return np.asarray(np.mean(x, axis=axes, keepdims=True).astype(x.dtype))
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         elements = apply(Count(self.over(len(x.shape)), x.dtype.name), x)
@@ -138,7 +138,7 @@ def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
 @dataclasses.dataclass(frozen=True)
 class ReduceProd(Reduction):
     def reduce(self, x: NDArray, axes: tuple[int, ...]) -> NDArray:
-        return np.prod(x, axis=axes, dtype=x.dtype, keepdims=True)
+        return np.asarray(np.prod(x, axis=axes, dtype=x.dtype, keepdims=True))
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         """The product of all others, without dividing by zero."""

@@ -88,30 +88,29 @@ def erf(x: NDArray) -> NDArray:
     far = np.minimum(size, 4 if single else 6)  # from there on erf is 1
     inside = near + near * _ratio(_NEAR_32 if single else _NEAR_64, near * near)
     outside = 1 - np.exp(-far * far) * _ratio(_TAIL_32 if single else _TAIL_64, far)
-    return np.copysign(np.where(size > 1, outside, inside), x)
+    return np.asarray(np.copysign(np.where(size > 1, outside, inside), x))
 
 
 def sigmoid(x: NDArray) -> NDArray:
     """1 / (1 + exp(-x)), accurate on both sides and without overflow."""
     small = np.exp(-np.abs(x))
     # x < 0 is false for NaN, which small carries.
-    return np.where(x < 0, small, 1) / (1 + small)
+    return np.asarray(np.where(x < 0, small, 1) / (1 + small))
 
 
 def softplus(x: NDArray) -> NDArray:
     """log(1 + exp(x)) without overflow."""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
 
 
 def log_sum_exp(x: NDArray, axes: tuple[int, ...]) -> NDArray:
     """log(sum(exp(x))) over `axes`, which are kept with extent 1, without overflow."""
-    if x.size == 0:
-        return np.log(np.sum(np.exp(x), axis=axes, keepdims=True))
     limits = np.finfo(x.dtype)
     # An infinite maximum must not be subtracted: inf - inf is NaN where the result is not.
-    shift = np.clip(np.max(x, axis=axes, keepdims=True), limits.min, limits.max)
-    with np.errstate(divide="ignore"):  # log(0), where all of x is -inf
-        return np.log(np.sum(np.exp(x - shift), axis=axes, keepdims=True)) + shift
+    highest = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
+    shift = np.clip(highest, limits.min, limits.max)
+    with np.errstate(divide="ignore"):  # log(0), where there is nothing but -inf
+        return np.asarray(np.log(np.sum(np.exp(x - shift), axis=axes, keepdims=True)) + shift)
 
 
 def softmax(x: NDArray, axis: int) -> NDArray:

@@ -55,7 +55,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"layerport.{name}")
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"layerport.{_MODULE_OF[name]}"), name)
-    if not name.startswith("_"):
+    if name[:1].isupper():  # a class; anything else may be a submodule not imported yet
         from layerport.registry import default_registry
 
         registry = default_registry()

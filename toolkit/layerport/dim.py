@@ -151,7 +151,7 @@ class Dim:
         )
 
     __int__ = __index__ = _no_value
-    __lt__ = __le__ = __gt__ = __ge__ = _no_value  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = _no_value
 
     def __bool__(self) -> bool:
         return bool(self._no_value())

@@ -271,7 +271,7 @@ class Builder:
         if not inputs or not all(is_static(t.shape) for t in types):
             return None
         before = sum(v.constant.size for v in inputs if v is not None and v.constant is not None)
-        after = sum(int(size_of(t.shape)) for t in types)  # type: ignore[arg-type]
+        after = sum(int(size_of(t.shape)) for t in types)
         if after > max(FOLD_LIMIT, before):
             return None
         with np.errstate(all="ignore"):

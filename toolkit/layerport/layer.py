@@ -22,7 +22,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, dataclass_transform
 
 import numpy as np
 
@@ -82,17 +82,27 @@ class Weight:
         object.__setattr__(self, "shape", tuple(int(d) for d in self.shape))
 
 
-def built() -> Any:
+def built(*, init: Literal[False] = False) -> Any:
     """Field specifier of a weight that `Layer.build` declares: it is no argument of `__init__`."""
-    return dataclasses.field(init=False, repr=False, metadata={"weight": True})
+    return dataclasses.field(init=init, repr=False, metadata={"weight": True})
 
 
-def _keyword(default: Any) -> Any:
-    return dataclasses.field(default=default, kw_only=True)
+@dataclass_transform(field_specifiers=(built, dataclasses.field))
+class Configured:
+    """A class whose subclasses are dataclasses, without asking for it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for field, annotation in inspect.get_annotations(cls).items():
+            is_array = annotation is Array or str(annotation).rsplit(".", 1)[-1] == "Array"
+            if is_array and field not in cls.__dict__:
+                setattr(cls, field, built())
+        if cls.__doc__ is None:  # layers of one family share what is said of it
+            cls.__doc__ = inspect.getdoc(cls)
+        dataclasses.dataclass(eq=False, repr=False)(cls)
 
 
-@dataclass_transform(field_specifiers=(built, _keyword, dataclasses.field))
-class Layer:
+class Layer(Configured):
     """Base class of the layers.
 
     Parameters
@@ -102,22 +112,15 @@ class Layer:
     dtype : of the weights and of Python floats in `call`.
     """
 
-    name: str = _keyword("")
-    trainable: bool = _keyword(True)
-    dtype: str = _keyword("float32")
+    name: str = dataclasses.field(default="", kw_only=True)
+    trainable: bool = dataclasses.field(default=True, kw_only=True)
+    dtype: str = dataclasses.field(default="float32", kw_only=True)
 
-    _declared: dict[str, Weight]
-    _arrays: dict[str, Any]
-    _recording: Recording | None
-    _is_built: bool
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for field, annotation in inspect.get_annotations(cls).items():
-            is_array = annotation is Array or str(annotation).rsplit(".", 1)[-1] == "Array"
-            if is_array and field not in cls.__dict__:
-                setattr(cls, field, built())
-        dataclasses.dataclass(eq=False, repr=False)(cls)
+    if TYPE_CHECKING:  # not fields: `__new__` makes them
+        _declared: dict[str, Weight] = dataclasses.field(init=False)
+        _arrays: dict[str, Any] = dataclasses.field(init=False)
+        _recording: Recording | None = dataclasses.field(init=False)
+        _is_built: bool = dataclasses.field(init=False)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__new__(cls)
@@ -354,7 +357,7 @@ class Layer:
     @classmethod
     def config_fields(cls) -> list[dataclasses.Field[Any]]:
         """The fields that are arguments of `__init__`."""
-        return [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
+        return [field for field in dataclasses.fields(cls) if field.init]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, as JSON can hold them."""
@@ -385,9 +388,6 @@ class Layer:
         if self.name:
             shown.append(f"name={self.name!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
-
-
-dataclasses.dataclass(eq=False, repr=False)(Layer)
 
 
 def flat(thing: Any) -> Iterator[Any]:
@@ -423,7 +423,7 @@ def _as_tuple(value: Any) -> Any:
 
 def plain(value: Any, owner: Any) -> Any:
     """A config value as JSON can hold it."""
-    if isinstance(value, Layer):
+    if isinstance(value, Layer) or hasattr(value, "get_config"):
         return {"class_name": type(value).__name__, "config": value.get_config()}
     if isinstance(value, np.ndarray):
         return value.tolist()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layerport.dim import Dim, Extent, Shape
+from layerport.dim import Dim, Extent, Shape, same_extent
 from layerport.errors import LayerportError, ShapeError
 from layerport.graph import Graph
 from layerport.layer import Layer, declared_shape, flat, map_leaves, snake_case
@@ -87,20 +87,25 @@ class InputLayer(Layer):
 
     Parameters
     ----------
-    shape : of one sample; None for what varies.
+    shape : of one sample; None for what varies, a name for what varies as in other inputs.
     batch_size : a fixed number of samples, or None.
+    batched : False where `shape` is whole, without an axis for the samples before it.
     """
 
-    shape: tuple[int | None, ...] = ()
+    shape: tuple[int | str | None, ...] = ()
     batch_size: int | None = None
+    batched: bool = True
 
     def call(self, x: Any) -> Any:
         return x
 
     def extents(self, name: str) -> Shape:
         """The shape with the batch, symbolic where it varies."""
+        given = enumerate(self.shape, int(self.batched))
+        rest = [d if isinstance(d, int) else Dim(d or f"{name}_{i}") for i, d in given]
+        if not self.batched:
+            return tuple(rest)
         batch: Extent = BATCH if self.batch_size is None else self.batch_size
-        rest = [Dim(f"{name}_{i}") if d is None else d for i, d in enumerate(self.shape, 1)]
         return (batch, *rest)
 
 
@@ -298,6 +303,7 @@ class Network(Trainable, Layer):
         for port, leaf in zip(self.inputs, leaves, strict=True):
             _check_port(port, leaf.shape)
         made: dict[Outlet, Any] = dict(zip(self._input_outlets, leaves, strict=True))
+        recording = self._recorded("call")
         for call in self._calls:
             if isinstance(call.layer, InputLayer):
                 continue
@@ -308,7 +314,8 @@ class Network(Trainable, Layer):
             options = {key: map_leaves(known, value) for key, value in call.kwargs.items()}
             if "training" in kwargs and call.layer.takes_training():
                 options.setdefault("training", kwargs["training"])
-            result = call.layer(*map_leaves(known, call.args), **options)
+            # Not through __call__: a layer whose operands are all weights has no Tensor to go by.
+            result = recording.call(call.layer, map_leaves(known, call.args), options)
             made.update(zip(call.outputs, flat(result), strict=True))
         outputs = [made[outlet] for outlet in self._output_outlets]
         return outputs[0] if len(outputs) == 1 else outputs
@@ -405,7 +412,7 @@ class Network(Trainable, Layer):
     def feeds(self, x: Any) -> dict[str, NDArray]:
         """The arrays of `x` by the names of the inputs, checked and in the inputs' dtypes."""
         ports = self.inputs
-        named = _by_name(x, [port.name for port in ports])
+        named = by_name(x, [port.name for port in ports])
         feeds = {}
         for port in ports:
             array = np.asarray(named[port.name])
@@ -413,8 +420,13 @@ class Network(Trainable, Layer):
                 raise ShapeError(f"input {port.name!r}: cannot be made of {array.dtype} values")
             _check_port(port, array.shape)
             feeds[port.name] = array if array.dtype.name == port.dtype else array.astype(port.dtype)
-        if len({len(array) for array in feeds.values()}) > 1:
-            sizes = ", ".join(f"{name}: {len(array)}" for name, array in feeds.items())
+        counted = {
+            outlet.layer.name: len(feeds[outlet.layer.name])
+            for outlet in self._input_outlets
+            if outlet.shape and same_extent(outlet.shape[0], BATCH)
+        }
+        if len(set(counted.values())) > 1:
+            sizes = ", ".join(f"{name}: {count}" for name, count in counted.items())
             raise ShapeError(f"the inputs have different numbers of samples ({sizes})")
         return feeds
 
@@ -503,7 +515,8 @@ class Sequential(Network):
         """Take the last layer away and return it."""
         if not self.chain:
             raise LayerportError("there is no layer to take away")
-        *self.chain, last = self.chain
+        last: Layer = self.chain[-1]
+        self.chain = self.chain[:-1]
         self._connect()
         return last
 
@@ -584,7 +597,8 @@ def _unique(names: Sequence[str]) -> list[str]:
     return made
 
 
-def _by_name(x: Any, names: Sequence[str]) -> dict[str, Any]:
+def by_name(x: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Data for the inputs of these names, given as an array, a list in order, or a dict."""
     if isinstance(x, Mapping):
         missing = [name for name in names if name not in x]
         extra = [str(name) for name in x if name not in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -71,7 +71,8 @@ def _matmul(a: Any, b: Any) -> Tensor:
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError("matmul needs operands of at least one axis")
     if x.ndim == 1 and y.ndim == 1:
-        return (x * y).sum()
+        product: Tensor = (x * y).sum()
+        return product
     if x.ndim == 1:
         return _matmul(x.reshape(1, -1), y).squeeze(-2)
     if y.ndim == 1:
@@ -84,7 +85,7 @@ def _floor_divide(a: Any, b: Any) -> Tensor:
     x, y = unify(a, b)
     if x.dtype.kind != "f":
         raise CaptureError("integer floor division cannot be recorded; divide floats instead")
-    made: Tensor = np.floor(x / y)  # type: ignore[assignment]
+    made: Tensor = np.floor(x / y)
     return made
 
 
@@ -349,15 +350,20 @@ def _take(
     return made
 
 
+PAD_MODES: Mapping[str, Literal["constant", "reflect", "edge", "wrap"]] = MappingProxyType(
+    {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+)
+
+
 def _pad(array: Tensor, pad_width: Any, mode: str = "constant", **options: Any) -> Tensor:
     value = options.pop("constant_values", 0)
     _no_options("pad", **options)
-    if mode not in ("constant", "reflect", "edge", "wrap"):
+    if mode not in PAD_MODES:
         raise CaptureError(f"np.pad(mode={mode!r}) cannot be recorded")
     widths = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2))
     pads = tuple(int(p) for p in (*widths[:, 0], *widths[:, 1]))
     fill = array.constant(value) if mode == "constant" and np.any(value) else None
-    made: Tensor = array.record(ops.Pad(pads, mode=mode), array, fill)
+    made: Tensor = array.record(ops.Pad(pads, mode=PAD_MODES[mode]), array, fill)
     return made
 
 

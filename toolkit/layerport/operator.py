@@ -13,20 +13,26 @@ from layerport.errors import LayerportError
 from layerport.layer import Layer, Weight
 from layerport.op import NDArray, Op
 from layerport.registry import Registry, default_registry
+from layerport.tensor import Tensor
 
 ABSENT = ""
 """Stands for an operand that is left out."""
 
 
+CONSTANT_SIZE = 1024
+"""Arrays that no training changes are part of an Operator's config up to this many elements."""
+
+
 class Operator(Layer):
-    """One operator with its constant operands as weights.
+    """One operator with its operands that are known: weights and constants.
 
     Parameters
     ----------
     op : the operator with its attributes.
     operands : one name an operand: "@0", "@1"... for the layer's inputs, "" for an operand that is
-        left out, otherwise the name of a weight.
-    arrays : weight name -> array. Floating-point arrays with axes are trainable.
+        left out, otherwise the name of an array.
+    arrays : name -> array. Floating-point arrays with axes are trainable weights; scalars and
+        integers are constants, or weights that are not trainable if they are large.
     """
 
     op: Op
@@ -45,36 +51,48 @@ class Operator(Layer):
         return {
             name: Weight(
                 array.shape, initializer=array, dtype=_own_dtype(array, self.dtype),
-                trainable=array.dtype.kind == "f" and array.ndim > 0,
+                trainable=is_trainable(array),
             )
             for name, array in self.arrays.items()
+            if not is_constant(array)
         }  # fmt: skip
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         inputs = args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
-        operands = []
+        operands: list[Any] = []
         for name in self.operands:
             if name == ABSENT:
                 operands.append(None)
             elif name[0] == "@":
                 operands.append(inputs[int(name[1:])])
-            else:
+            elif name in self._declared:
                 operands.append(self._arrays[name])
-        return self.op(*operands)
+            else:
+                operands.append(self.arrays[name])
+        if any(isinstance(operand, Tensor) for operand in operands):
+            return self.op(*operands)
+        # Without a Tensor among them the operands would be computed with, not recorded.
+        builder = self._recorded("call").builder
+        return self.op(
+            *[None if x is None else Tensor(builder, builder.constant(x)) for x in operands]
+        )
 
     def get_config(self) -> dict[str, Any]:
-        """The operator by name and attributes; the arrays are weights, not config."""
+        """The operator by name and attributes, constants included; weights by shape and dtype."""
         return {
             "name": self.name,
             "trainable": self.trainable,
             "dtype": self.dtype,
             "op": {"name": self.op.name, **_plain(self.op.attributes)},
             "operands": list(self.operands),
-            "arrays": {
-                name: {"shape": list(array.shape), "dtype": array.dtype.name}
-                for name, array in (self.own_weights if self.is_built else self.arrays).items()
-            },
+            "arrays": {name: self._array_config(name, self.arrays[name]) for name in self.arrays},
         }
+
+    def _array_config(self, name: str, array: NDArray) -> dict[str, Any]:
+        if is_constant(array):
+            return {"shape": list(array.shape), **_plain(array)}
+        now = self._arrays.get(name, array)
+        return {"shape": list(now.shape), "dtype": now.dtype.name}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], registry: Registry | None = None) -> Operator:
@@ -82,14 +100,29 @@ class Operator(Layer):
         attributes = dict(config["op"])
         kind = table.find("ops", attributes.pop("name"))
         arrays: dict[str, NDArray] = {
-            name: np.zeros(tuple(spec["shape"]), spec["dtype"])
-            for name, spec in config["arrays"].items()
+            name: _array(tuple(spec["shape"]), spec) for name, spec in config["arrays"].items()
         }
         rest = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
         return cls(kind(**_hashable(attributes)), tuple(config["operands"]), arrays, **rest)
 
     def __repr__(self) -> str:
         return f"Operator({self.op}, name={self.name!r})"
+
+
+def is_trainable(array: NDArray) -> bool:
+    """Whether training changes an array of an Operator."""
+    return array.dtype.kind == "f" and array.ndim > 0
+
+
+def is_constant(array: NDArray) -> bool:
+    """Whether an array of an Operator is part of its config."""
+    return not is_trainable(array) and array.size <= CONSTANT_SIZE
+
+
+def _array(shape: tuple[int, ...], spec: Mapping[str, Any]) -> NDArray:
+    if "array" not in spec:
+        return np.zeros(shape, spec["dtype"])
+    return np.asarray(spec["array"], spec["dtype"]).reshape(shape)
 
 
 def _own_dtype(array: NDArray, dtype: str) -> str | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layerport.op import Op
 
 
-def _no_entries() -> Mapping[str, Any]:
+def _no_entries() -> Mapping[Any, Any]:
     return MappingProxyType({})
 
 

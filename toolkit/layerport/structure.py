@@ -96,7 +96,7 @@ def _make(entry: Mapping[str, Any], registry: Registry) -> Layer:
 def _connect(
     cls: type[Network], config: Mapping[str, Any], layers: list[Layer], own: dict[str, Any]
 ) -> Network:
-    from layerport.network import InputLayer, input_outlet
+    from layerport.network import InputLayer, connect, input_outlet
 
     made: list[list[Any]] = []
 
@@ -118,7 +118,8 @@ def _connect(
             made.append([input_outlet(layer)])
             continue
         args = [resolve(arg) for arg in call["args"]]
-        made.append(list(flat(layer(*args, **{k: resolve(v) for k, v in call["kwargs"].items()}))))
+        options = {key: resolve(value) for key, value in call["kwargs"].items()}
+        made.append(list(flat(connect(layer, args, options))))
     names = config.get("output_names")
     return cls(
         [resolve(reference) for reference in config["inputs"]],

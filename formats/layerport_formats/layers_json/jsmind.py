@@ -125,11 +125,11 @@ class _Reading:
         layers = default_registry().layers
         assert self.w is not None
         units = self.w.shape[0]
-        if not self.p and self.class_name == CLASS_OF[self.activation]:
-            return layers["Dense"](units, self.activation, dtype="float64")
-        return layers["JsMindDense"](
-            units, self.activation, self.p, class_name=self.class_name, dtype="float64"
-        )
+        plain = not self.p and self.class_name == CLASS_OF[self.activation]
+        extra = {} if plain else {"p_dropout": self.p, "class_name": self.class_name}
+        kind: Any = layers["Dense" if plain else "JsMindDense"]
+        made: Layer = kind(units, self.activation, dtype="float64", **extra)
+        return made
 
     def fill(self, layer: Layer) -> None:
         """Put the weights in."""
@@ -254,7 +254,9 @@ def _plan_layer(pair: tuple[Layer | None, Layer], made: Plan) -> None:
 def _plan_names(network: Network, made: Plan) -> None:
     """Names that reading the file back would not give."""
     dense = [layer for layer in network.layers if type(layer).__name__ != "Dropout"]
-    expected = automatic_names([type(layer).__name__ for layer in dense])
+    if len(dense) != len(made.entries):
+        return
+    expected = _automatic_names(made.entries)
     other = [layer.name for layer, name in zip(dense, expected, strict=True) if layer.name != name]
     if other:
         made.losses.append(f"the names {', '.join(other)}")
@@ -265,14 +267,15 @@ def _plan_names(network: Network, made: Plan) -> None:
         made.losses.append(f"that {', '.join(frozen)} is frozen")
 
 
-def automatic_names(kinds: list[str]) -> list[str]:
-    """The names that a network gives to unnamed layers of these classes."""
+def _automatic_names(entries: list[Entry]) -> list[str]:
+    """The names that a network gives to the layers that `read` makes of these entries."""
     from layerport.layer import snake_case
 
     counts: dict[str, int] = {}
     names = []
-    for kind in kinds:
-        base = "dense" if kind == "JsMindDense" else snake_case(kind)
+    for entry in entries:
+        plain = not entry.p and entry.class_name == CLASS_OF[entry.activation]
+        base = snake_case("Dense" if plain else "JsMindDense")
         count = counts.get(base, 0)
         counts[base] = count + 1
         names.append(f"{base}_{count}" if count else base)

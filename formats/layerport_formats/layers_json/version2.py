@@ -68,7 +68,8 @@ def read(data: Mapping[str, Any], context: ReadContext) -> Network:
     if data.get("version") != 2:
         context.fail(f"version {data.get('version')!r} is not known; this reads version 2")
     entry = data.get("network")
-    config = entry.get("config") if isinstance(entry, dict) else None
+    entry = entry if isinstance(entry, dict) else {}
+    config = entry.get("config")
     if not isinstance(config, dict) or entry.get("class_name") not in KINDS:
         context.fail(f"it is no {' or '.join(KINDS)} with a config", "network")
     cls = Sequential if entry["class_name"] == "Sequential" else Network

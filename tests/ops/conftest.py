@@ -80,7 +80,7 @@ def _inputs(op: Op, operands: Sequence[NDArray | None]) -> tuple[list[str], dict
     given = iter(enumerate(operands))
     names: list[str] = []
     static: dict[str, NDArray] = {}
-    last = len(operands) + len(op.static)
+    last = max(len(operands) + len(op.static), *(place + 1 for place in op.static), 0)
     for place in range(last):
         field = op.static.get(place)
         if field is None:

@@ -1,0 +1,188 @@
+"""ONNX's attributes and shape operands as the fields of our operators, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from layerport.errors import UnsupportedError
+from layerport.graph import Value
+from layerport.op import NDArray, Op
+from layerport.ops import reshaped
+
+from .nodes import DOMAIN, OnnxNode
+
+Fields: TypeAlias = "dict[str, Any]"
+
+
+def schema_of(op: str, domain: str, version: int) -> onnx.defs.OpSchema | None:
+    """ONNX's description of an operator in a version of its operator set, or None."""
+    try:
+        return onnx.defs.get_schema(op, version, domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def dtype_name(code: int) -> str:
+    """NumPy's name of an element type.
+
+    Raises
+    ------
+    UnsupportedError : for a type that does not exist or that NumPy has no name for.
+    """
+    try:
+        return helper.tensor_dtype_to_np_dtype(code).name
+    except KeyError:
+        raise UnsupportedError(f"the element type {code} is not known") from None
+
+
+def dtype_code(dtype: Any) -> int:
+    """ONNX's number of a NumPy dtype."""
+    try:
+        return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+    except (KeyError, ValueError):
+        raise UnsupportedError(f"ONNX has no element type for {dtype}") from None
+
+
+def holds_many(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field is a tuple, one number an axis or the like."""
+    kind = str(field.type)
+    return any(word in kind for word in ("tuple", "Shape", "Extents"))
+
+
+def operand_fields(op: type[Op]) -> Mapping[int, str]:
+    """Which of ONNX's operands are fields: position -> name of the field."""
+    return op.static
+
+
+def make_op(
+    kind: type[Op],
+    node: OnnxNode,
+    operands: Mapping[str, Any],
+    inputs: Sequence[Value | None],
+) -> Op:
+    """The operator that a node applies.
+
+    Parameters
+    ----------
+    kind : its class.
+    node : in the form of the newest operator set.
+    operands : field -> value, for the operands that are fields.
+    inputs : the values of the other operands.
+
+    Raises
+    ------
+    UnsupportedError : for an attribute that the operator has no field for.
+    """
+    schema = schema_of(node.op, node.domain, node.version)
+    given = _with_defaults(node, schema)
+    fields: Fields = {}
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    for name, field in known.items():
+        if name in operands:
+            fields[name] = _as_field(operands[name], field)
+        elif name in given:
+            fields[name] = _from_attribute(given[name], field)
+    if node.op in READ_RULES and node.domain == DOMAIN:
+        READ_RULES[node.op](fields, node, given, inputs)
+    _check_unused(node, known, schema)
+    return kind(**fields)
+
+
+def _with_defaults(node: OnnxNode, schema: onnx.defs.OpSchema | None) -> Fields:
+    """The attributes with the defaults of those that are left out."""
+    given: Fields = {}
+    if schema is not None:
+        for name, attribute in schema.attributes.items():
+            if attribute.default_value.type:
+                value = helper.get_attribute_value(attribute.default_value)
+                given[name] = value.decode() if isinstance(value, bytes) else value
+    given.update(node.attributes)
+    return given
+
+
+def _as_field(value: Any, field: dataclasses.Field[Any]) -> Any:
+    if holds_many(field):
+        return value if isinstance(value, tuple) else (value,)
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+
+
+def _from_attribute(value: Any, field: dataclasses.Field[Any]) -> Any:
+    kind = str(field.type)
+    if kind.startswith("bool"):
+        return bool(value)
+    if kind.startswith("str") and isinstance(value, int):
+        return dtype_name(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+IGNORED: Mapping[str, frozenset[str]] = {
+    "BatchNormalization": frozenset({"momentum"}),
+    "Cast": frozenset({"saturate", "round_mode"}),
+    "CastLike": frozenset({"saturate", "round_mode"}),
+    "ConstantOfShape": frozenset({"value"}),
+    "Dropout": frozenset({"seed"}),
+    "LayerNormalization": frozenset({"stash_type"}),
+    "RMSNormalization": frozenset({"stash_type"}),
+    "GroupNormalization": frozenset({"stash_type"}),
+    "MaxPool": frozenset({"storage_order"}),
+    "Reshape": frozenset({"allowzero"}),
+}
+"""Attributes without a field that change nothing here, or that a rule below reads."""
+
+
+def _check_unused(
+    node: OnnxNode, fields: Mapping[str, Any], schema: onnx.defs.OpSchema | None
+) -> None:
+    for name, value in node.attributes.items():
+        if name in fields or name in IGNORED.get(node.op, ()):
+            continue
+        default = None
+        if schema is not None and name in schema.attributes:
+            proto = schema.attributes[name].default_value
+            default = helper.get_attribute_value(proto) if proto.type else None
+        if isinstance(default, bytes):
+            default = default.decode()
+        if isinstance(value, np.ndarray) or value != default:
+            raise UnsupportedError(f"{name}={_short(value)} is not supported")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# Operators whose fields are not ONNX's attributes one to one ----------------------------
+
+Inputs: TypeAlias = "Sequence[Value | None]"
+
+
+def _reshape(fields: Fields, node: OnnxNode, given: Fields, inputs: Inputs) -> None:
+    x = inputs[0]
+    assert x is not None
+    allowzero = bool(given.get("allowzero", 0))
+    fields["shape"] = reshaped(x.shape, fields["shape"], allowzero=allowzero)
+
+
+def _constant_of_shape(fields: Fields, node: OnnxNode, given: Fields, inputs: Inputs) -> None:
+    value: NDArray = np.asarray(given.get("value", np.zeros(1, np.float32)))
+    if value.size != 1:
+        raise UnsupportedError(f"its value has {value.size} elements, not one")
+    fields["value"] = value.item()
+    fields["dtype"] = value.dtype.name
+
+
+def _max_pool(fields: Fields, node: OnnxNode, given: Fields, inputs: Inputs) -> None:
+    fields["indices"] = len(node.outputs) > 1 and bool(node.outputs[1])
+
+
+READ_RULES: Mapping[str, Callable[[Fields, OnnxNode, Fields, Inputs], None]] = {
+    "ConstantOfShape": _constant_of_shape,
+    "MaxPool": _max_pool,
+    "Reshape": _reshape,
+}

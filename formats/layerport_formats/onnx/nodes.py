@@ -1,0 +1,130 @@
+"""Nodes as the reader handles them: names, and attributes as Python values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import onnx
+from onnx import AttributeProto
+
+from layerport.op import NDArray
+
+NEWEST = onnx.defs.onnx_opset_version()
+"""The operator set that nodes are upgraded to: the newest that the installed onnx describes."""
+
+DOMAIN = ""
+"""The domain of ONNX's own operators; files may also call it "ai.onnx"."""
+
+ReadTensor: TypeAlias = "Callable[[onnx.TensorProto, str], NDArray]"
+
+
+def plain_domain(domain: str) -> str:
+    """The domain with ONNX's own under one name."""
+    return DOMAIN if domain == "ai.onnx" else domain
+
+
+@dataclasses.dataclass
+class OnnxNode:
+    """One node of a file, or one that stands for it after an upgrade.
+
+    Attributes
+    ----------
+    op : ONNX's name of the operator.
+    inputs, outputs : names of values; "" for one that is left out.
+    attributes : numbers, strings, arrays, subgraphs (`GraphProto`), and tuples of them.
+    name : as in the file, may be "".
+    domain : "" for ONNX's own.
+    version : of the domain's operator set that the node is written for.
+    """
+
+    op: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    name: str = ""
+    domain: str = DOMAIN
+    version: int = NEWEST
+
+    @property
+    def label(self) -> str:
+        """The node's name, or that of its first output."""
+        return self.name or next((name for name in self.outputs if name), "")
+
+    @property
+    def place(self) -> str:
+        """How messages name the node."""
+        kind = f"{self.domain}.{self.op}" if self.domain else self.op
+        return f"node {self.label!r} ({kind})"
+
+    def has(self, position: int) -> bool:
+        """Whether the operand at this position is given."""
+        return position < len(self.inputs) and bool(self.inputs[position])
+
+    def with_(self, **changes: Any) -> OnnxNode:
+        """A changed copy."""
+        return dataclasses.replace(self, **changes)
+
+
+def decode(
+    proto: onnx.NodeProto,
+    versions: Mapping[str, int],
+    read: ReadTensor,
+    given: Mapping[str, Any] | None = None,
+) -> OnnxNode:
+    """The node of a file.
+
+    Parameters
+    ----------
+    versions : operator set version by domain.
+    read : turns tensors into arrays.
+    given : inside a function, the attributes of the node that calls it.
+
+    Raises
+    ------
+    ValueError : for an attribute of a kind that does not exist.
+    """
+    domain = plain_domain(proto.domain)
+    node = OnnxNode(
+        proto.op_type,
+        list(proto.input),
+        list(proto.output),
+        name=proto.name,
+        domain=domain,
+        version=versions.get(domain, NEWEST),
+    )
+    for attribute in proto.attribute:
+        if attribute.ref_attr_name:
+            if given is not None and attribute.ref_attr_name in given:
+                node.attributes[attribute.name] = given[attribute.ref_attr_name]
+        else:
+            node.attributes[attribute.name] = attribute_value(attribute, read)
+    return node
+
+
+_PLAIN: Mapping[int, Callable[[AttributeProto], Any]] = {
+    AttributeProto.FLOAT: lambda a: a.f,
+    AttributeProto.INT: lambda a: a.i,
+    AttributeProto.STRING: lambda a: a.s.decode(),
+    AttributeProto.GRAPH: lambda a: a.g,
+    AttributeProto.TYPE_PROTO: lambda a: a.tp,
+    AttributeProto.FLOATS: lambda a: tuple(a.floats),
+    AttributeProto.INTS: lambda a: tuple(a.ints),
+    AttributeProto.STRINGS: lambda a: tuple(s.decode() for s in a.strings),
+    AttributeProto.GRAPHS: lambda a: tuple(a.graphs),
+}
+
+
+def attribute_value(attribute: AttributeProto, read: ReadTensor) -> Any:
+    """The Python value of an attribute; see `OnnxNode.attributes`."""
+    if attribute.type in _PLAIN:
+        return _PLAIN[attribute.type](attribute)
+    place = f"attribute {attribute.name!r}"
+    if attribute.type == AttributeProto.TENSOR:
+        return read(attribute.t, place)
+    if attribute.type == AttributeProto.TENSORS:
+        return tuple(read(tensor, place) for tensor in attribute.tensors)
+    if attribute.type == AttributeProto.SPARSE_TENSOR:
+        return attribute.sparse_tensor
+    raise ValueError(f"{place} is of the unknown kind {attribute.type}")

@@ -1,0 +1,52 @@
+"""Old forms of operators in the form of the newest operator set.
+
+A table for each family lists, for an operator, the operator set before which a rule applies, and
+the rule: a function of the node that returns the nodes that stand for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from layerport_formats.onnx.nodes import OnnxNode
+
+from . import arithmetic, arrange, images, normalization, reduction
+from .sketch import Asks, Rule
+
+REPLACED = frozenset({"CastLike", "Dropout", "Scatter", "Size", "Upsample"})
+"""Operators that other ones stand for."""
+
+
+def _merged() -> Mapping[str, Sequence[tuple[int, Rule]]]:
+    tables = (arithmetic.RULES, arrange.RULES, images.RULES, normalization.RULES, reduction.RULES)
+    merged: dict[str, list[tuple[int, Rule]]] = {}
+    for op, rules in chain.from_iterable(table.items() for table in tables):
+        merged.setdefault(op, []).extend(rules)
+    return {op: sorted(rules, key=lambda entry: entry[0]) for op, rules in merged.items()}
+
+
+RULES = _merged()
+"""Operator -> (first operator set that the rule is not for, rule), oldest first."""
+
+
+def is_upgraded(node: OnnxNode) -> bool:
+    """Whether other operators stand for a node's."""
+    return node.op in REPLACED
+
+
+def upgrade(node: OnnxNode, asks: Asks) -> list[OnnxNode] | None:
+    """What stands for a node of ONNX's own domain, one version up; None where it stays.
+
+    Raises
+    ------
+    UnsupportedError : when an old form cannot be expressed.
+    """
+    for before, rule in RULES.get(node.op, ()):
+        if node.version < before:
+            made = rule(node, asks)
+            return [
+                n.with_(version=before) if n.op == node.op and n.version < before else n
+                for n in made
+            ]
+    return None

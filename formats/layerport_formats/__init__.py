@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from layerport.hookspecs import hookimpl
 
 from layerport_formats.layers_json import LayersJsonFormat
+from layerport_formats.onnx import OnnxFormat
 
 if TYPE_CHECKING:
     from layerport.format import Format
@@ -17,4 +18,5 @@ def layerport_formats() -> list[Format]:
     """One line a format."""
     return [
         LayersJsonFormat(),
+        OnnxFormat(),
     ]

@@ -71,11 +71,11 @@ class Operator(Layer):
                 operands.append(self.arrays[name])
         if any(isinstance(operand, Tensor) for operand in operands):
             return self.op(*operands)
-        # Without a Tensor among them the operands would be computed with, not recorded.
+        # Without a Tensor among the operands they would be computed with, not recorded.
         builder = self._recorded("call").builder
-        return self.op(
-            *[None if x is None else Tensor(builder, builder.constant(x)) for x in operands]
-        )
+        values = [None if x is None else builder.constant(x) for x in operands]
+        made = tuple(Tensor(builder, value) for value in builder.add(self.op, *values))
+        return made[0] if len(made) == 1 else made
 
     def get_config(self) -> dict[str, Any]:
         """The operator by name and attributes, constants included; weights by shape and dtype."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from layerport import ops
-from layerport.dim import Dim
+from layerport.dim import Dim, bind_shape
 from layerport.errors import ShapeError
 from layerport.graph import Builder, Value
+from layerport.numpy_engine.reference import evaluate
 from layerport.ops.arrange import Concat, Pad, PadGrad, Split, Tile
 from layerport.ops.indexing import Gather, GatherGrad, OneHot, Slice, SliceGrad, Trilu
 from layerport.ops.shape import (
@@ -136,8 +137,6 @@ def test_gather_at_one_known_place_is_a_slice(place):
     graph = build.finish([y])
     assert [type(node.op) for node in graph.nodes] == [Slice, Squeeze]
     array = _random(2, 3)
-    from layerport.numpy_engine.reference import evaluate
-
     (found,), _ = evaluate(graph, {"x": array}, {})
     assert np.array_equal(found, array[:, place])
 
@@ -184,6 +183,28 @@ def test_count():
     x = _random(2, 3)
     assert ops.count(x, 1) == 3
     assert ops.count(x) == 6
+
+
+def test_slices_of_symbolic_axes_have_the_length_of_static_ones():
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        extent = int(random.integers(1, 12))
+        start, end = random.integers(-extent, extent, 2).tolist()
+        step = int(random.choice([-3, -2, -1, 1, 2, 3]))
+        op = Slice((start,), (end,), (0,), (step,))
+        (static,) = op.infer(Value((extent,), np.float32))
+        if not static.shape[0]:
+            continue  # on a symbolic axis bounds are trusted to select something
+        (symbolic,) = op.infer(Value((N,), np.float32))
+        assert bind_shape(symbolic.shape, {"n": extent}) == static.shape
+        assert static.shape == np.arange(extent)[start:end:step].shape
+
+
+def test_squeeze_without_axes_keeps_a_symbolic_extent_that_turns_out_to_be_1():
+    build = Builder()
+    x = build.input("x", (N, 1, 3), np.float32)
+    graph = build.finish([build.one(Squeeze(), x)])
+    assert graph.bind({"n": 1}).outputs[0].shape == (1, 3)
 
 
 # Symbolic shapes and rewriting ----------------------------------------------------------

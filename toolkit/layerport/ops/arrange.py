@@ -22,6 +22,7 @@ from layerport.dim import (
 from layerport.errors import ShapeError
 from layerport.op import OURS, NDArray, Op, TensorType
 from layerport.ops.axes import normalize_axes, normalize_axis
+from layerport.ops.base import common_dtype
 from layerport.ops.indexing import Slice, SliceGrad, add_along
 
 if TYPE_CHECKING:
@@ -55,10 +56,9 @@ class Concat(Op):
                 raise ShapeError(
                     f"{first.shape} and {other.shape} differ elsewhere than along axis {axis}"
                 )
-            if other.dtype != first.dtype:
-                raise ShapeError(f"operands of {first.dtype} and {other.dtype}: cast one of them")
         total = sum((value.shape[axis] for value in inputs), start=0)
-        return [TensorType((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype)]
+        shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
+        return [TensorType(shape, common_dtype(*inputs))]
 
     def evaluate(self, *inputs: NDArray) -> NDArray:
         return np.concatenate(inputs, axis=self.axis)

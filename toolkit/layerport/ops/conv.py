@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from layerport.dim import Dim, Extent, Shape, is_extent, is_static, same_extent, static_shape
 from layerport.errors import ShapeError, UnsupportedError
 from layerport.op import OURS, NDArray, TensorType, apply
+from layerport.ops.base import common_dtype
 from layerport.ops.conv_kernels import correlate, correlate_windows, scatter
 from layerport.ops.indexing import Slice
 from layerport.ops.windows import AutoPad, Axis, Windowed, halves, of_rank, reaches
@@ -27,8 +28,7 @@ def _check_operands(x: Value, w: Value, b: Value | None, channels: Extent) -> No
         raise ShapeError(
             f"{x.shape} and weights {w.shape} need batch, channels and the same spatial axes"
         )
-    if x.dtype != w.dtype or (b is not None and b.dtype != x.dtype):
-        raise ShapeError("operands of different dtypes: cast one of them")
+    common_dtype(x, w, *([] if b is None else [b]))
     if b is not None and not (b.ndim == 1 and same_extent(b.shape[0], channels)):
         raise ShapeError(f"the bias {b.shape} does not fit {channels} output channels")
 

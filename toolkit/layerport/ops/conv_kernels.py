@@ -47,10 +47,10 @@ def correlate_windows(x: NDArray, dy: NDArray, axes: Sequence[Axis], group: int)
     windows = prod(dy.shape[2:])
     columns = _columns(x, axes).reshape(batch, group, -1, windows)
     slopes = dy.reshape(batch, group, dy.shape[1] // group, windows)
-    # The images lie behind one another, so that one product sums over them too.
-    rows = slopes.transpose(1, 2, 0, 3).reshape(group, slopes.shape[2], -1)
-    readings = columns.transpose(1, 0, 3, 2).reshape(group, batch * windows, -1)
-    return (rows @ readings).reshape(dy.shape[1], x.shape[1] // group, *kernel)
+    dw = np.zeros((group, slopes.shape[2], columns.shape[2]), x.dtype)
+    for slope, readings in zip(slopes, columns, strict=True):
+        dw += slope @ readings.swapaxes(1, 2)
+    return dw.reshape(dy.shape[1], x.shape[1] // group, *kernel)
 
 
 def _columns(x: NDArray, axes: Sequence[Axis]) -> NDArray:

@@ -160,6 +160,13 @@ class Squeeze(Reshaping):
                 raise ShapeError(f"axis {axis} of {shape} is not 1 and cannot be dropped")
         return tuple(extent for axis, extent in enumerate(shape) if axis not in axes)
 
+    def simplify(self, build: Builder, x: Value) -> Value | None:
+        if self.axes is None:
+            # Stated, so that a symbolic extent that turns out to be 1 does not go too.
+            axes = tuple(axis for axis, extent in enumerate(x.shape) if is_extent(extent, 1))
+            return build.one(Squeeze(axes), x)
+        return super().simplify(build, x)
+
 
 @dataclasses.dataclass(frozen=True)
 class Unsqueeze(Reshaping):

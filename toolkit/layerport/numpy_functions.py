@@ -13,6 +13,7 @@ from layerport import ops
 from layerport.dim import Dim, Extent, size_of
 from layerport.errors import CaptureError, ShapeError
 from layerport.op import Op
+from layerport.ops.base import operand_of
 from layerport.tensor import (
     Tensor,
     as_tensor,
@@ -94,7 +95,10 @@ def _logaddexp(a: Any, b: Any) -> Any:
 
 
 def _log1p(x: Any) -> Any:
-    """Kahan's formula: log(1 + x) corrected by the rounding of 1 + x."""
+    """Kahan's formula: log(1 + x) corrected by the rounding of 1 + x; log1p(exp(z)) is softplus."""
+    exponent = operand_of(x.value, ops.Exp)
+    if exponent is not None:
+        return ops.softplus(Tensor(x.builder, exponent))
     y = 1 + x
     return np.where(y == 1, x, np.log(y) * (x / np.where(y == 1, 1, y - 1)))
 

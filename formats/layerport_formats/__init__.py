@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from layerport.hookspecs import hookimpl
 
+from layerport_formats.hdf5 import Hdf5Format
 from layerport_formats.layers_json import LayersJsonFormat
 from layerport_formats.onnx import OnnxFormat
 
@@ -18,5 +19,6 @@ def layerport_formats() -> list[Format]:
     """One line a format."""
     return [
         LayersJsonFormat(),
+        Hdf5Format(),
         OnnxFormat(),
     ]

@@ -153,6 +153,13 @@ class Format:
         """Read a network. Whatever goes wrong inside becomes a `ModelFileError`."""
         raise UnsupportedError(f"the format {self.name} cannot be read")
 
+    def read_weights(self, path: Path, network: Network, context: ReadContext) -> None:
+        """Put the weights of a file into a network that has the same layers, all or none.
+
+        The default reads the file as a network and takes its weights in their order.
+        """
+        network.set_weights(list(self.read(path, context).weights.values()))
+
     def write(self, network: Network, context: WriteContext) -> None:
         """Write a network to `context.path`.
 
@@ -259,18 +266,48 @@ def load(
     ModelFileError : naming file, place and reason.
     FileNotFoundError, PermissionError : as `open` does.
     """
-    file = Path(path)
-    registry = default_registry().with_layers(layers)
-    context = ReadContext(file, registry, limits or Limits())
-    if file.is_file() and file.stat().st_size > context.limits.file_bytes:
-        context.fail(f"the file has {file.stat().st_size:,} bytes, more than the limit allows")
-    fmt = find_format(file, format, registry, reading=True)
-    with _refusing(file):
-        network = fmt.read(file, context)
+    context = ReadContext(Path(path), default_registry().with_layers(layers), limits or Limits())
+    with _reading(context, format) as fmt:
+        network = fmt.read(context.path, context)
         if dtype is not None:
             network.astype(dtype)
     network.origin = (fmt.name, tuple(context.notes))
     return network
+
+
+def load_weights(
+    network: Network,
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    limits: Limits | None = None,
+) -> list[Note]:
+    """Read the weights of a file into a network, all or none; returns the notes on it.
+
+    Parameters
+    ----------
+    network : with the layers that the file has weights for.
+    path, format, limits : as for `load`; a file that holds a whole model serves as well.
+
+    Raises
+    ------
+    ModelFileError : naming file, place and reason.
+    """
+    registry = default_registry().with_layers(layer_classes(network))
+    context = ReadContext(Path(path), registry, limits or Limits())
+    with _reading(context, format) as fmt:
+        fmt.read_weights(context.path, network, context)
+    return context.notes
+
+
+@contextlib.contextmanager
+def _reading(context: ReadContext, name: str | None) -> Iterator[Format]:
+    """The format of a file, for as long as it is read."""
+    file = context.path
+    if file.is_file() and file.stat().st_size > context.limits.file_bytes:
+        context.fail(f"the file has {file.stat().st_size:,} bytes, more than the limit allows")
+    fmt = find_format(file, name, context.registry, reading=True)
+    with _refusing(file):
+        yield fmt
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -454,6 +455,28 @@ class Network(Trainable, Layer):
             made.update(zip(call.outputs, flat(result), strict=True))
         inputs = [made[o] for o in self._input_outlets]
         self._set(inputs, [made[o] for o in self._output_outlets])
+
+    def load_weights(
+        self, path: str | os.PathLike[str], format: str | None = None
+    ) -> list[Note]:  # fmt: skip
+        """Take the weights of a file, all or none.
+
+        Parameters
+        ----------
+        path : of a file of weights, or of a whole model with the same layers.
+        format : the name of its format; None recognises it by its content.
+
+        Returns
+        -------
+        What the reader has to say.
+
+        Raises
+        ------
+        ModelFileError : naming every weight that does not fit.
+        """
+        from layerport.format import load_weights
+
+        return load_weights(self, path, format)
 
     # Config -----------------------------------------------------------------------------
 

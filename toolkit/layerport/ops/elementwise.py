@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from layerport.errors import ShapeError
-from layerport.op import NDArray, TensorType
+from layerport.op import NDArray
 from layerport.ops.base import (
     Elementwise,
     absorb,
-    common_dtype,
     number_beside,
     operand_of,
     operands_of,
@@ -218,14 +216,9 @@ class Pow(Elementwise):
 
 @dataclasses.dataclass(frozen=True)
 class Mod(Elementwise):
-    """The rest of a division: with the sign of y (integers), or of x (`fmod`)."""
+    """The rest of a division: with the sign of y, or of x (`fmod`)."""
 
     fmod: int = 0
-
-    def infer(self, x: Value, y: Value) -> Sequence[TensorType]:
-        if not self.fmod and common_dtype(x, y).kind == "f":
-            raise ShapeError("floats need fmod=1: the rest then has the sign of x")
-        return super().infer(x, y)
 
     def evaluate(self, x: NDArray, y: NDArray) -> NDArray:
         return np.asarray(np.fmod(x, y) if self.fmod else np.remainder(x, y))

@@ -23,6 +23,7 @@ from layerport.ops.shape import (
     Unsqueeze,
     reshaped,
 )
+from layerport.tensor import Tensor
 from layerport.testing import check_op
 
 FAR = 2**63 - 1
@@ -258,3 +259,16 @@ def test_simplify(steps, left):
     for op in steps:
         value = build.one(op, value)
     assert len(build.finish([value]).nodes) == left
+
+
+def test_one_hot_of_tensors_and_arrays():
+    indices = np.array([2, 0, 5])
+    expected = np.array([[0, 0, 1], [1, 0, 0], [0, 0, 0]], np.float32)
+    eager = ops.one_hot(indices, 3)
+    assert np.array_equal(eager, expected)
+    assert eager.dtype == np.float32
+    build = Builder()
+    labels = Tensor(build, build.input("labels", (N,), np.int64))
+    graph = build.finish([ops.one_hot(labels, 3).value])
+    (recorded,), _ = evaluate(graph, {"labels": indices}, {})
+    assert np.array_equal(recorded, expected)

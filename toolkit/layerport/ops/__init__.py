@@ -61,7 +61,7 @@ from layerport.ops.elementwise import (
     Sqrt,
     Sub,
 )
-from layerport.ops.indexing import Gather, GatherGrad, OneHot, Slice, SliceGrad, Trilu
+from layerport.ops.indexing import Gather, GatherGrad, OneHot, Slice, SliceGrad, Trilu, one_hot
 from layerport.ops.logic import (
     And,
     Cast,
@@ -290,6 +290,7 @@ __all__ = [
     "leaky_relu",
     "log_softmax",
     "max_pool",
+    "one_hot",
     "mish",
     "prelu",
     "random_normal",

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerport.dim import Dim, Extent, Shape, is_extent, same_extent, static_shape
 from layerport.errors import ShapeError
-from layerport.op import OURS, NDArray, Op, TensorType
+from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops.axes import normalize_axes, normalize_axis
 from layerport.ops.shape import Squeeze
 
@@ -246,3 +246,15 @@ class Trilu(Op):
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (self(dy),)
+
+
+def one_hot(indices: Any, depth: Extent, *, axis: int = -1, dtype: Any = np.float32) -> Any:
+    """A new axis of extent `depth` with 1 at the index and 0 elsewhere.
+
+    Parameters
+    ----------
+    indices : integers from -depth to depth - 1; any other one gives zeros.
+    axis : the place of the new axis in the result.
+    dtype : of the result.
+    """
+    return apply(OneHot(depth, axis), indices, np.array([0, 1], dtype))

@@ -92,7 +92,7 @@ def _name(function: Any) -> str:
 
 def stub() -> Iterator[str]:
     """The type stubs: everything at the top level, the plugins' classes too."""
-    yield '"""What `import layerport` offers; see `__init__.py`, which imports it when it is used."""'
+    yield '"""What layerport offers at the top; `__init__.py` imports it when it is used."""'
     yield ""
     yield "from layerport import errors as errors, ops as ops, testing as testing"
     for home, names in sorted(layerport._HOMES.items()):

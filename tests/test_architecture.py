@@ -33,7 +33,7 @@ HOOKS = [
 ]  # fmt: skip
 
 
-def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
+def imported(path: Path) -> set[str]:
     """The top-level packages that a file imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing_only = {
@@ -42,9 +42,8 @@ def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
         if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
         for node in ast.walk(block)
     }
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
     found = set()
-    for node in nodes:
+    for node in ast.walk(tree):
         if id(node) in typing_only:
             continue
         if isinstance(node, ast.Import):
@@ -58,12 +57,6 @@ def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
 def test_imports_go_one_way(package: str, path: Path) -> None:
     others = imported(path) - set(sys.stdlib_module_names)
     assert others <= ALLOWED[package], f"{path} imports {others - ALLOWED[package]}"
-
-
-@pytest.mark.parametrize(("package", "path"), SOURCES, ids=lambda v: getattr(v, "stem", v))
-def test_file_libraries_are_imported_lazily(package: str, path: Path) -> None:
-    if path.parts[-2:] != ("onnx", "backend.py"):  # its base class is onnx's own
-        assert not imported(path, top_level_only=True) & FORMATS_ONLY
 
 
 def modules_after(code: str) -> set[str]:

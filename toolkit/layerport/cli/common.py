@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 from rich.console import Console
@@ -95,7 +95,9 @@ def show_table(
     heads = list(listed[0]) if listed else []
     table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left")
     for head in heads:
-        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
+        first = head == heads[0]
+        justify: Literal["left", "right"] = "right" if head in right else "left"
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=first)
     for row in listed:
         table.add_row(*[Text(_cell(row[head])) for head in heads])
     console().print(table)

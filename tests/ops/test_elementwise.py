@@ -13,6 +13,9 @@ from layerport import ops
 from layerport.dim import Dim
 from layerport.errors import LayerportError, ShapeError
 from layerport.graph import Builder, Value
+from layerport.loops.interpret import run
+from layerport.loops.lowering import lower
+from layerport.loops.target import Target
 from layerport.numpy_engine.reference import evaluate
 from layerport.ops.base import Elementwise
 from layerport.tensor import Tensor
@@ -166,6 +169,39 @@ def test_operator(row, onnxruntime_outputs):
         rtol=2e-6,
         atol=1e-6,
     )
+
+
+CASTS = [
+    (ops.Cast("int32"), X),
+    (ops.Cast("uint8"), positive(4)),
+    (ops.Cast("bool"), X),
+    (ops.Cast("float32"), whole(4)),
+    (ops.Cast("float32"), truth(4)),
+]
+NANS = [(op, np.array([np.nan, 1], "f4")) for op, *rest in ACTIVATIONS if len(rest) == 1]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        row
+        for row in [*ARITHMETIC, *FUNCTIONS, *LOGIC, *ACTIVATIONS, *CASTS, *NANS]
+        if isinstance(row[0], Elementwise)
+    ],
+    ids=lambda row: row[0].name,
+)
+def test_loop_expression(row):
+    op, *operands = row
+    build = Builder(rewrite=False)
+    inputs = [
+        None if array is None else build.input(f"x{place}", array.shape, array.dtype)
+        for place, array in enumerate(operands)
+    ]
+    program = lower(build.finish([build.one(op, *inputs)]), Target())
+    (found,) = run(program, [array for array in operands if array is not None])
+    expected = op.evaluate(*operands)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("to", ["float32", "float64", "float16", "int32", "int64", "uint8", "bool"])

@@ -15,7 +15,7 @@ from layerport.ops.base import Elementwise, common_dtype, masked, operand_of
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
-    from layerport.loops.ir import DType, Expr
+    from layerport.loops.ir import Expr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +129,6 @@ class Where(Elementwise):
         return select(condition, x, y)
 
 
-_LOOP_TYPES: dict[str, DType] = {"f": "f32", "i": "i32", "u": "u32", "b": "bool"}
-
-
 @dataclasses.dataclass(frozen=True)
 class Cast(Elementwise):
     """The same numbers in another dtype.
@@ -168,8 +165,9 @@ class Cast(Elementwise):
 
     def scalar(self, x: Expr) -> Expr:
         from layerport.loops.functions import cast
+        from layerport.loops.nest import dtype_of
 
-        return cast(x, _LOOP_TYPES[np.dtype(self.to).kind])
+        return cast(x, dtype_of(np.dtype(self.to)))
 
 
 def _is_exact(before: np.dtype[Any], after: np.dtype[Any]) -> bool:

@@ -46,6 +46,7 @@ class Operator(Layer):
         if missing:
             raise LayerportError(f"no array is given for the operands {', '.join(missing)}")
         self.arrays = {name: np.asarray(array) for name, array in self.arrays.items()}
+        self._following = {n for n, a in self.arrays.items() if a.dtype.name == self.dtype}
 
     def build(self, input_shape: Any) -> Mapping[str, Weight]:
         return {
@@ -59,7 +60,8 @@ class Operator(Layer):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         inputs = args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
-        operands: list[Any] = []
+        builder = self._recorded("call").builder
+        operands: list[Tensor | None] = []
         for name in self.operands:
             if name == ABSENT:
                 operands.append(None)
@@ -68,14 +70,18 @@ class Operator(Layer):
             elif name in self._declared:
                 operands.append(self._arrays[name])
             else:
-                operands.append(self.arrays[name])
-        if any(isinstance(operand, Tensor) for operand in operands):
-            return self.op(*operands)
-        # Without a Tensor among the operands they would be computed with, not recorded.
-        builder = self._recorded("call").builder
-        values = [None if x is None else builder.constant(x) for x in operands]
+                value = builder.constant(self._constant(name))
+                value.name = value.name or name
+                operands.append(Tensor(builder, value))
+        # Not through the operator itself, which computes where no operand is a Tensor.
+        values = [None if x is None else x.value for x in operands]
         made = tuple(Tensor(builder, value) for value in builder.add(self.op, *values))
         return made[0] if len(made) == 1 else made
+
+    def _constant(self, name: str) -> NDArray:
+        """A constant in the dtype that the layer has now."""
+        array: NDArray = self.arrays[name]
+        return array.astype(self.dtype, copy=False) if name in self._following else array
 
     def get_config(self) -> dict[str, Any]:
         """The operator by name and attributes, constants included; weights by shape and dtype."""
@@ -90,7 +96,7 @@ class Operator(Layer):
 
     def _array_config(self, name: str, array: NDArray) -> dict[str, Any]:
         if is_constant(array):
-            return {"shape": list(array.shape), **_plain(array)}
+            return {"shape": list(array.shape), **_plain(self._constant(name))}
         now = self._arrays.get(name, array)
         return {"shape": list(now.shape), "dtype": now.dtype.name}
 

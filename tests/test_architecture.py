@@ -21,7 +21,7 @@ PACKAGES = {
 FORMATS_ONLY = {"h5py", "onnx", "onnxruntime"}
 ALLOWED = {
     "layerport": {"layerport", "numpy", "pluggy", "click", "rich", "PIL"},
-    "layerport_formats": {"layerport", "layerport_formats", "numpy", "h5py", "onnx"},
+    "layerport_formats": {"layerport", "layerport_formats", "numpy", "h5py", "onnx", "google"},
     "layerport_plugins": {"layerport", "layerport_plugins", "numpy", "rich"},
 }
 SOURCES = [

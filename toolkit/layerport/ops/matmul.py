@@ -11,6 +11,7 @@ import numpy as np
 from layerport.dim import Extent, Shape, broadcast_shapes, same_extent, same_shape, size_of
 from layerport.errors import ShapeError
 from layerport.op import NDArray, Op, TensorType
+from layerport.ops.base import common_dtype
 from layerport.ops.broadcasting import unbroadcast
 from layerport.ops.shape import Reshape, Transpose, Unsqueeze
 
@@ -23,11 +24,6 @@ def _check_inner(a: Shape, b: Shape, inner_a: Extent, inner_b: Extent) -> None:
         raise ShapeError(f"{a} and {b} do not multiply: {inner_a} columns meet {inner_b} rows")
 
 
-def _check_dtypes(a: Value, b: Value) -> None:
-    if a.dtype != b.dtype:
-        raise ShapeError(f"operands of {a.dtype} and {b.dtype}: cast one of them")
-
-
 @dataclasses.dataclass(frozen=True)
 class MatMul(Op):
     """The matrix product, as `numpy.matmul` has it."""
@@ -35,15 +31,28 @@ class MatMul(Op):
     def infer(self, a: Value, b: Value) -> Sequence[TensorType]:
         if not a.ndim or not b.ndim:
             raise ShapeError(f"{a.shape} and {b.shape} do not multiply: both need an axis")
-        _check_dtypes(a, b)
+        dtype = common_dtype(a, b)
         _check_inner(a.shape, b.shape, a.shape[-1], b.shape[-2 if b.ndim > 1 else 0])
         outer = broadcast_shapes(a.shape[:-2], b.shape[:-2])
         rows = a.shape[-2:-1]
         columns = b.shape[-1:] if b.ndim > 1 else ()
-        return [TensorType(outer + rows + columns, a.dtype)]
+        return [TensorType(outer + rows + columns, dtype)]
 
     def evaluate(self, a: NDArray, b: NDArray) -> NDArray:
         return np.asarray(np.matmul(a, b))
+
+    def loops(self, nest: NestBuilder) -> None:
+        a, b = nest.operands
+
+        def element(*at: Index) -> Any:
+            outer = at[: len(at) - (a.ndim > 1) - (b.ndim > 1)]
+            row, column = at[len(outer) : len(outer) + (a.ndim > 1)], at[len(at) - (b.ndim > 1) :]
+            total = nest.local(0.0)
+            with nest.loop(a.shape[-1]) as k:
+                total += a.broadcast((*outer, *row, k)) * b.broadcast((*outer, k, *column))
+            return total
+
+        nest.each(element)
 
     def gradient(self, dy: Any, y: Any, a: Any, b: Any) -> Sequence[Any]:
         a_matrix = a if len(a.shape) > 1 else Unsqueeze((0,))(a)
@@ -91,16 +100,14 @@ class Gemm(Op):
     def infer(self, a: Value, b: Value, c: Value | None = None) -> Sequence[TensorType]:
         if a.ndim != 2 or b.ndim != 2:
             raise ShapeError(f"{a.shape} and {b.shape} are not both matrices")
-        _check_dtypes(a, b)
+        dtype = common_dtype(a, b, *([] if c is None else [c]))
         rows, inner_a = reversed(a.shape) if self.transA else a.shape
         inner_b, columns = reversed(b.shape) if self.transB else b.shape
         _check_inner(a.shape, b.shape, inner_a, inner_b)
         shape = (rows, columns)
-        if c is not None:
-            _check_dtypes(a, c)
-            if not same_shape(broadcast_shapes(shape, c.shape), shape):
-                raise ShapeError(f"{c.shape} does not broadcast to {shape}")
-        return [TensorType(shape, a.dtype)]
+        if c is not None and not same_shape(broadcast_shapes(shape, c.shape), shape):
+            raise ShapeError(f"{c.shape} does not broadcast to {shape}")
+        return [TensorType(shape, dtype)]
 
     def evaluate(self, a: NDArray, b: NDArray, c: NDArray | None = None) -> NDArray:
         y: NDArray = (a.T if self.transA else a) @ (b.T if self.transB else b)
@@ -109,6 +116,23 @@ class Gemm(Op):
         if c is not None and self.beta != 0:
             y += c if self.beta == 1 else (c * self.beta).astype(a.dtype, copy=False)
         return y
+
+    def loops(self, nest: NestBuilder) -> None:
+        a, b = nest.operands[:2]
+        c = nest.inputs[2] if len(nest.inputs) > 2 else None
+        depth = a.shape[0 if self.transA else 1]
+
+        def element(i: Index, j: Index) -> Any:
+            start = c.broadcast((i, j)) * self.beta if c and self.alpha == 1 else 0.0
+            total = nest.local(start)
+            with nest.loop(depth) as k:
+                left = a[k, i] if self.transA else a[i, k]
+                total += left * (b[j, k] if self.transB else b[k, j])
+            if self.alpha == 1:
+                return total
+            return total * self.alpha + (c.broadcast((i, j)) * self.beta if c else 0.0)
+
+        nest.each(element)
 
     def gradient(self, dy: Any, y: Any, a: Any, b: Any, c: Any = None) -> Sequence[Any]:
         trans_a, trans_b, alpha = self.transA, self.transB, self.alpha

@@ -10,6 +10,7 @@ from layerport.hookspecs import hookimpl
 if TYPE_CHECKING:
     from layerport.layer import Layer
     from layerport.op import Op
+    from layerport.train import Callback, Loss, Metric, Optimizer, Schedule
 
 
 @hookimpl
@@ -45,3 +46,38 @@ def layerport_regularizers() -> Mapping[str, Callable[..., Any]]:
     from layerport_plugins.regularizers import REGULARIZERS
 
     return REGULARIZERS
+
+
+@hookimpl
+def layerport_optimizers() -> Iterable[type[Optimizer]]:
+    from layerport_plugins.optimizers import OPTIMIZERS
+
+    return OPTIMIZERS
+
+
+@hookimpl
+def layerport_losses() -> Iterable[type[Loss]]:
+    from layerport_plugins.losses import LOSSES
+
+    return LOSSES
+
+
+@hookimpl
+def layerport_metrics() -> Iterable[type[Metric]]:
+    from layerport_plugins.metrics import METRICS
+
+    return METRICS
+
+
+@hookimpl
+def layerport_schedules() -> Iterable[type[Schedule]]:
+    from layerport_plugins.schedules import SCHEDULES
+
+    return SCHEDULES
+
+
+@hookimpl
+def layerport_callbacks() -> Iterable[type[Callback]]:
+    from layerport_plugins.callbacks import CALLBACKS
+
+    return CALLBACKS

@@ -350,6 +350,7 @@ class Layer(Configured):
         """A copy whose weights are these Tensors, for the time of one call."""
         bound = copy.copy(self)
         bound.__dict__.update(_arrays=dict(weights), _recording=recording)
+        bound.__dict__["trainable"] = self.trainable and self not in recording.frozen
         return bound
 
     # Config -----------------------------------------------------------------------------

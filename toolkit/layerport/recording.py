@@ -3,7 +3,7 @@ layers say while they are called (updates, extra losses, random numbers)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,6 +35,7 @@ class Recording:
     ----------
     builder : where operators go.
     losses : scalars that layers add to the loss.
+    frozen : layers that are not trainable because something around them is not.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Recording:
         self.training = training
         self.registry = default_registry() if registry is None else registry
         self.losses: list[Any] = []
+        self.frozen: Set[Layer] = frozenset()
         self.parameters: dict[str, tuple[Layer, str]] = {}
         self._weights: dict[Layer, dict[str, Tensor]] = {}
         self._paths: dict[Layer, str] = {}

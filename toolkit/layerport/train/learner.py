@@ -1,0 +1,196 @@
+"""What a network knows about its own training, from one call to the next."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from layerport.errors import LayerportError, TrainingError
+from layerport.op import NDArray
+from layerport.registry import Registry, default_registry
+from layerport.train.callback import Callback, History
+from layerport.train.compiled import Compiled
+from layerport.train.component import resolve
+from layerport.train.data import ArrayBatches, Order, Source, StreamBatches, tie
+from layerport.train.evaluator import Evaluator
+from layerport.train.fitting import Fitting, Plan
+from layerport.train.scores import Scores
+from layerport.train.supervision import Supervision
+from layerport.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from layerport.network import Network
+
+
+class Learner:
+    """Trains a network; one belongs to each network that has been compiled.
+
+    Attributes
+    ----------
+    compiled : what to minimise, and how; None until `compile` or `fit` says it.
+    """
+
+    def __init__(self, network: Network, registry: Registry | None = None) -> None:
+        self.network = network
+        self.registry = default_registry() if registry is None else registry
+        self.compiled: Compiled | None = None
+        self._trainer: Trainer | None = None
+        self._trainer_key: Any = None
+        self._evaluator: Evaluator | None = None
+        self._evaluator_key: Any = None
+        self._state: Mapping[str, Any] | None = None
+        self._seed = fresh_seed()
+
+    # Settings ---------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any, loss: Any, metrics: Any, loss_weights: Any) -> None:
+        """Settle what to minimise, and how; training starts afresh."""
+        self.compiled = Compiled.of(optimizer, loss, metrics, loss_weights, self.registry)
+        self._trainer = self._evaluator = self._state = None
+
+    def amend(self, **given: Any) -> Compiled:
+        """Change what is given and not None; an optimizer equal to the one so far goes on.
+
+        Raises
+        ------
+        TrainingError : when nothing has been said yet.
+        """
+        changes = {name: value for name, value in given.items() if value is not None}
+        if not changes:
+            return self.settings()
+        parts = {"optimizer": "sgd", "loss": None, "metrics": None, "loss_weights": None}
+        new = Compiled.of(**{**parts, **changes}, registry=self.registry)
+        old = self.compiled
+        if old is not None:
+            new = dataclasses.replace(old, **{name: getattr(new, name) for name in changes})
+            if _equal(new.optimizer, old.optimizer):
+                new = dataclasses.replace(new, optimizer=old.optimizer)
+        self.compiled = new
+        return new
+
+    def settings(self) -> Compiled:
+        """What has been compiled.
+
+        Raises
+        ------
+        TrainingError : when nothing has been.
+        """
+        if self.compiled is None:
+            raise TrainingError(
+                "what to minimise is not known: call network.compile(optimizer=..., loss=...) "
+                'first, or say it to fit, for example fit(x, y, optimizer="adam", '
+                'loss="categorical_crossentropy")'
+            )
+        return self.compiled
+
+    # Training ---------------------------------------------------------------------------
+
+    def trainer(self, taught: Mapping[str, Supervision]) -> Trainer:
+        """The trainer for these targets: the last one, if nothing that matters has changed."""
+        compiled = self.settings()
+        key = (compiled, dict(taught), _structure(self.network))
+        old = self._trainer
+        if old is not None and self._trainer_key == key:
+            old.refresh()
+            return old
+        made = Trainer(self.network, compiled, taught)
+        if old is not None and old.optimizer is compiled.optimizer:
+            made.inherit(old)
+        elif self._state is not None:
+            made.load_state(self._state)
+        self._trainer, self._trainer_key, self._state = made, key, None
+        return made
+
+    def evaluator(self, compiled: Compiled, taught: Mapping[str, Supervision]) -> Evaluator:
+        """The evaluator for these targets."""
+        key = (compiled, dict(taught), _structure(self.network))
+        if self._evaluator is None or self._evaluator_key != key:
+            self._evaluator = Evaluator(self.network, compiled, taught)
+            self._evaluator_key = key
+        return self._evaluator
+
+    def tie(self, source: Source, compiled: Compiled) -> ArrayBatches | StreamBatches:
+        """Tie data to the network."""
+        return tie(self.network, lambda: compiled.heads(self.network), source)
+
+    def fit(
+        self,
+        source: Source,
+        validation: Source | float | None,
+        plan: Plan,
+        callbacks: Sequence[Any],
+    ) -> History:
+        """Train on data; `validation` is other data, or a share of them."""
+        compiled = self.settings()
+        data = self.tie(source, compiled)
+        held_out: ArrayBatches | StreamBatches | None = None
+        if isinstance(validation, Source):
+            held_out = self.tie(validation, compiled)
+        elif validation is not None:
+            if not isinstance(data, ArrayBatches):
+                raise TrainingError("validation_split needs arrays; give validation_data")
+            data, held_out = data.split(validation)
+        several = plan.epochs - plan.initial_epoch > 1
+        for stream in (data, held_out):
+            if several and isinstance(stream, StreamBatches):
+                stream.require_restart()
+        self.network.initialize_missing(plan.order.seed)
+        trainer = self.trainer(data.supervision)
+        checked = None
+        if held_out is not None:
+            checked = (self.evaluator(compiled, held_out.supervision), held_out)
+        made = [resolve("callbacks", item, Callback, self.registry) for item in callbacks]
+        return Fitting(self.network, trainer, data, checked, plan).run(made, source.batch_size)
+
+    def train_on_batch(self, source: Source) -> dict[str, float]:
+        """One step."""
+        data = self.tie(source, self.settings())
+        self.network.initialize_missing()
+        trainer = self.trainer(data.supervision)
+        feeds, size = next(iter(data.epoch(Order())))
+        scores = Scores(trainer.scores)
+        scores.add(trainer.run(feeds, self._seed), size)
+        return dict(scores)
+
+    def evaluate(self, source: Source, compiled: Compiled) -> dict[str, float]:
+        """Loss and metrics on data."""
+        data = self.tie(source, compiled)
+        self.network.initialize_missing()
+        return self.evaluator(compiled, data.supervision).run(data)
+
+    # State ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[str, NDArray]:
+        """The optimizer's state; empty before the first step."""
+        if self._trainer is not None:
+            return self._trainer.state
+        return {name: np.array(array) for name, array in (self._state or {}).items()}
+
+    @state.setter
+    def state(self, given: Mapping[str, Any]) -> None:
+        if self._trainer is not None:
+            self._trainer.load_state(given)
+        else:
+            self._state = {name: np.array(array) for name, array in given.items()}
+
+
+def fresh_seed() -> int:
+    """A seed that nobody has chosen."""
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def _structure(network: Network) -> tuple[Any, ...]:
+    """What the graphs of a network depend on, to compare."""
+    layers = tuple((path, layer, layer.trainable, layer.dtype) for path, layer in network.walk())
+    return tuple(network.calls), layers
+
+
+def _equal(a: Any, b: Any) -> bool:
+    try:
+        return type(a) is type(b) and a.get_config() == b.get_config()
+    except LayerportError:
+        return False

@@ -22,6 +22,14 @@ def linear(x: Array) -> Array:
     return x
 
 
+def selu(x: Array) -> Array:
+    """`elu` scaled so that activations keep mean 0 and variance 1 (arXiv:1706.02515).
+
+    The constants are the paper's; those of ONNX's operator are rounded to float32.
+    """
+    return ops.Selu(alpha=1.6732632423543772, gamma=1.0507009873554805)(x)
+
+
 def gelu(x: Array) -> Array:
     """x times the standard normal distribution function of x, exact."""
     return ops.gelu(x, approximate=False)
@@ -110,7 +118,7 @@ ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "leaky_relu": ops.leaky_relu,
         "elu": ops.elu,
         "celu": ops.celu,
-        "selu": ops.selu,
+        "selu": selu,
         "gelu": gelu,
         "sigmoid": ops.sigmoid,
         "log_sigmoid": log_sigmoid,

@@ -105,8 +105,8 @@ def _is_pair(value: Any) -> bool:
 
 def set_data_format(layer: Layer) -> None:
     """Make `data_format` one of Keras's two; None is channels_last."""
-    if layer.data_format is None:  # type: ignore[attr-defined]
-        layer.data_format = "channels_last"  # type: ignore[attr-defined]
+    if layer.data_format is None:
+        layer.data_format = "channels_last"
     check_choice(layer, "data_format", DATA_FORMATS)
 
 

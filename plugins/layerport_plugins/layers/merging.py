@@ -27,8 +27,10 @@ class _Merge(Layer):
             raise ShapeError(f"{named(self)} takes one list of inputs: layer([a, b])")
         count = len(input_shape)
         if not self.least <= count <= self.most:
-            wanted = f"exactly {self.least}" if self.least == self.most else f"at least {self.least}"
-            raise ShapeError(f"{named(self)} takes a list of {wanted} inputs, not {count}")
+            bound = "exactly" if self.least == self.most else "at least"
+            raise ShapeError(
+                f"{named(self)} takes a list of {bound} {self.least} inputs, not {count}"
+            )
         return {}
 
 

@@ -39,7 +39,7 @@ class _Pooling(Layer):
     operator: ClassVar[type[ops.MaxPool] | type[ops.AveragePool]]
 
     pool_size: Sizes = 2
-    strides: Sizes | None = None
+    strides: Sizes = None
     padding: str = "valid"
     data_format: str | None = None
 

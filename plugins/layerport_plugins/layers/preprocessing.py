@@ -129,18 +129,21 @@ class Normalization(Layer):
                 f"{named(self)} was given its mean and variance, so there is nothing to adapt"
             )
         batches = [data] if hasattr(data, "shape") else data
-        count, mean, total = 0, np.float64(0), np.float64(0)
+        count, mean, squares = 0, np.float64(0), np.float64(0)
         for batch in batches:
             samples = np.asarray(batch, np.float64)
+            if not samples.size:
+                continue
             self.ensure_built((None, *samples.shape[1:]))
-            # Two groups of values joined (Chan, Golub, LeVeque, 1983).
-            others = tuple(a for a in range(samples.ndim) if a not in self._kept(samples.ndim))
-            size = math.prod(samples.shape[a] for a in others)
-            step = samples.mean(axis=others) - mean
-            total = total + samples.var(axis=others) * size + step**2 * count * size / (count + size)
-            mean = mean + step * size / (count + size)
+            kept = self._kept(samples.ndim)
+            others = tuple(axis for axis in range(samples.ndim) if axis not in kept)
+            size = math.prod(samples.shape[axis] for axis in others)
+            # Sums of squared deviations of two groups join so (Chan, Golub, LeVeque, 1983).
+            step, share = samples.mean(axis=others) - mean, size / (count + size)
+            squares = squares + samples.var(axis=others) * size + step**2 * count * share
+            mean = mean + step * share
             count += size
         if not count:
             raise LayerportError(f"{named(self)}: there is no data to adapt to")
-        for name, value in (("mean", mean), ("variance", total / count), ("count", count)):
+        for name, value in (("mean", mean), ("variance", squares / count), ("count", count)):
             self.weights[name][...] = value

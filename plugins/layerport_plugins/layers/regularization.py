@@ -110,7 +110,7 @@ class SpatialDropout2D(_Dropping):
     Parameters
     ----------
     rate : the share of channels that fall.
-    data_format : "channels_last" or "channels_first".
+    data_format : "channels_last" (default) or "channels_first".
     seed : kept for files; what falls is decided by the seed of the training run.
     """
 

@@ -141,6 +141,7 @@ class ZeroPadding1D(_ZeroPadding):
     Parameters
     ----------
     padding : how many, or a pair (before, behind).
+    data_format : "channels_last" (default) or "channels_first".
     """
 
     rank: ClassVar[int] = 1
@@ -161,7 +162,7 @@ class ZeroPadding2D(_ZeroPadding):
     Parameters
     ----------
     padding : how many on all sides; (height, width); or ((top, bottom), (left, right)).
-    data_format : "channels_last" or "channels_first".
+    data_format : "channels_last" (default) or "channels_first".
     """
 
     rank: ClassVar[int] = 2
@@ -215,7 +216,7 @@ class Cropping2D(_Cropping):
     Parameters
     ----------
     cropping : how much on all sides; (height, width); or ((top, bottom), (left, right)).
-    data_format : "channels_last" or "channels_first".
+    data_format : "channels_last" (default) or "channels_first".
     """
 
     rank: ClassVar[int] = 2

@@ -44,7 +44,7 @@ class _ConvTranspose(Convolution):
     kernel_size: Sizes
     strides: Sizes = 1
     padding: str = "valid"
-    output_padding: Sizes | None = None
+    output_padding: Sizes = None
     data_format: str | None = None
     dilation_rate: Sizes = 1
     activation: ActivationLike = None

@@ -98,6 +98,19 @@ class Op:
         """The output as a view of the first input, or None where a copy is needed."""
         return None
 
+    def memory_order(
+        self, inputs: Sequence[NDArray | None], shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """In which order the axes of a result of this shape lie in memory, the outermost first.
+
+        By default as those of an operand: of the same shape, or of the same rank above 2.
+        """
+        from layerport.numpy_engine.arrays import order_like
+
+        if self.channels_last and len(shape) > 2:
+            return (0, *range(2, len(shape)), 1)
+        return order_like(inputs, shape, alike=not self.elementwise and len(shape) > 2)
+
     def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
         """Record the NumPy calls that compute into `outputs` (preallocated views).
 

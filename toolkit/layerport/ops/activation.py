@@ -11,6 +11,7 @@ import numpy as np
 
 from layerport.dim import broadcast_shapes, same_shape
 from layerport.errors import LayerportError, ShapeError
+from layerport.loops.functions import exp
 from layerport.op import NDArray, Op, TensorType, apply
 from layerport.ops import special
 from layerport.ops.axes import normalize_axis
@@ -20,6 +21,8 @@ from layerport.ops.unary import erf
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
     from layerport.loops.ir import Expr
+    from layerport.loops.nest import NestBuilder
+    from layerport.numpy_engine.emit import Emitter
 
 SELU_ALPHA = 1.67326319217681884765625
 SELU_GAMMA = 1.05070102214813232421875
@@ -43,6 +46,10 @@ class Relu(Elementwise):
     def evaluate(self, x: NDArray) -> NDArray:
         return np.asarray(np.maximum(x, 0))
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        zero = emitter.constant(0, inputs[0].dtype)
+        emitter.ufunc(np.maximum, [inputs[0], zero], outputs[0])
+
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (masked(dy, y > 0),)
 
@@ -63,6 +70,15 @@ class LeakyRelu(Activation):
 
     def evaluate(self, x: NDArray) -> NDArray:
         return np.where(x < 0, self.alpha * x, x)
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        if not 0 < self.alpha <= 1:
+            super().emit(emitter, inputs, outputs)
+            return
+        scaled = emitter.temp_like(y)
+        emitter.ufunc(np.multiply, [x, emitter.constant(self.alpha, x.dtype)], scaled)
+        emitter.ufunc(np.maximum, [x, scaled], y)
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (np.where(x > 0, dy, self.alpha * dy),)
@@ -166,6 +182,23 @@ class _ExponentialUnit(Activation):
         above, below, width = self.shape
         return np.where(x > 0, above * x, below * np.expm1(np.minimum(x, 0) / width))
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        above, below, width = (emitter.constant(number, x.dtype) for number in self.shape)
+        zero = emitter.constant(0, x.dtype)
+        # One of the two summands is 0.
+        negative = emitter.temp_like(y)
+        emitter.ufunc(np.minimum, [x, zero], negative)
+        if self.shape[2] != 1:
+            emitter.ufunc(np.divide, [negative, width], negative)
+        emitter.ufunc(np.expm1, [negative], negative)
+        if self.shape[1] != 1:
+            emitter.ufunc(np.multiply, [negative, below], negative)
+        emitter.ufunc(np.maximum, [x, zero], y)
+        if self.shape[0] != 1:
+            emitter.ufunc(np.multiply, [y, above], y)
+        emitter.ufunc(np.add, [y, negative], y)
+
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         above, below, width = self.shape
         slope = (below / width) * np.exp(np.minimum(x, 0) / width)
@@ -223,6 +256,14 @@ class Sigmoid(Activation):
     def evaluate(self, x: NDArray) -> NDArray:
         return special.sigmoid(x)
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        # The power overflows to infinity, whose inverse is 0.
+        emitter.ufunc(np.negative, [x], y)
+        emitter.ufunc(np.exp, [y], y)
+        emitter.ufunc(np.add, [y, emitter.constant(1, x.dtype)], y)
+        emitter.ufunc(np.reciprocal, [y], y)
+
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (dy * (y * (1 - y)),)
 
@@ -238,6 +279,16 @@ class Softplus(Activation):
 
     def evaluate(self, x: NDArray) -> NDArray:
         return np.asarray(special.softplus(x))
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        rest = emitter.temp_like(y)
+        emitter.ufunc(np.absolute, [x], rest)
+        emitter.ufunc(np.negative, [rest], rest)
+        emitter.ufunc(np.exp, [rest], rest)
+        emitter.ufunc(np.log1p, [rest], rest)
+        emitter.ufunc(np.maximum, [x, emitter.constant(0, x.dtype)], y)
+        emitter.ufunc(np.add, [y, rest], y)
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (dy * sigmoid(x),)
@@ -358,6 +409,22 @@ class Softmax(AlongAxis):
     def evaluate(self, x: NDArray) -> NDArray:
         return special.softmax(x, self.axis)
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        emitter.softmax(inputs[0], self.axis, outputs[0])
+
+    def loops(self, nest: NestBuilder) -> None:
+        (x,), (y,) = nest.operands, nest.outputs
+        axis = normalize_axis(self.axis, x.ndim)
+        extent = x.shape[axis : axis + 1]
+        powers = nest.temporary(extent)
+        with nest.along(x.shape, axis) as at:
+            top = nest.largest(extent, lambda j: x[at(j)])
+            with nest.loops(extent) as (j,):
+                powers[j] = exp(x[at(j)] - top)
+            scale = nest.let(1.0 / nest.sum(extent, lambda j: powers[j]))
+            with nest.loops(extent) as (j,):
+                y[at(j)] = powers[j] * scale
+
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         weighted = dy * y
         return (weighted - y * weighted.sum(axis=self.axis, keepdims=True),)
@@ -369,6 +436,18 @@ class LogSoftmax(AlongAxis):
 
     def evaluate(self, x: NDArray) -> NDArray:
         return special.log_softmax(x, self.axis)
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        emitter.log_softmax(inputs[0], self.axis, outputs[0])
+
+    def loops(self, nest: NestBuilder) -> None:
+        (x,), (y,) = nest.operands, nest.outputs
+        axis = normalize_axis(self.axis, x.ndim)
+        extent = x.shape[axis : axis + 1]
+        with nest.along(x.shape, axis) as at:
+            shift = nest.log_sum_exp(extent, lambda j: x[at(j)])
+            with nest.loops(extent) as (j,):
+                y[at(j)] = x[at(j)] - shift
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (dy - np.exp(y) * dy.sum(axis=self.axis, keepdims=True),)

@@ -15,6 +15,7 @@ from layerport.op import NDArray, Op, TensorType
 if TYPE_CHECKING:
     from layerport.graph import Value
     from layerport.loops.ir import Expr
+    from layerport.numpy_engine.emit import Emitter
 
 Kind = TypeVar("Kind", bound=Op)
 
@@ -44,6 +45,12 @@ class Elementwise(Op):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> NDArray:
         return np.asarray(self.ufunc(*args))
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        if self.ufunc is not None and type(self).evaluate is Elementwise.evaluate:
+            emitter.ufunc(self.ufunc, inputs, outputs[0])
+        else:
+            super().emit(emitter, inputs, outputs)
 
     def scalar(self, *args: Any, **kwargs: Any) -> Expr:
         """The function on loop expressions, one an operand."""

@@ -21,6 +21,7 @@ from layerport.ops.base import (
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
     from layerport.loops.ir import Expr
+    from layerport.numpy_engine.emit import Emitter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +115,12 @@ class Div(Elementwise):
         towards_zero = (np.remainder(x, y) != 0) & ((x < 0) != (y < 0))
         return np.asarray(quotient + towards_zero.astype(x.dtype))
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        if inputs[0].dtype.kind == "f":
+            emitter.ufunc(np.divide, inputs, outputs[0])
+        else:
+            super().emit(emitter, inputs, outputs)
+
     def gradient(self, dz: Any, z: Any, x: Any, y: Any) -> Sequence[Any]:
         quotient = dz / y
         return quotient, -(quotient * z)
@@ -172,6 +179,13 @@ class Pow(Elementwise):
         if x.dtype.kind in "iu" and y.dtype.kind in "iu" and not np.any(y < 0):
             return np.asarray(np.power(x, y)).astype(x.dtype)
         return np.asarray(np.power(x.astype(np.float64), y)).astype(x.dtype)
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        x, y = inputs
+        if x.dtype == y.dtype and x.dtype.kind == "f":
+            emitter.ufunc(np.power, inputs, outputs[0])
+        else:
+            super().emit(emitter, inputs, outputs)
 
     def gradient(self, dz: Any, z: Any, x: Any, y: Any) -> Sequence[Any]:
         if x.dtype.kind != "f":

@@ -16,6 +16,7 @@ from layerport.ops.shape import Squeeze
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.numpy_engine.emit import Emitter
 
 _FAR = 2**31 - 1
 """Starts and ends this far out stand for the end of the axis, in whichever direction."""
@@ -139,6 +140,10 @@ class SliceGrad(_Sliced):
         result[self.index(self.shape)] = dy
         return result
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        emitter.fill(outputs[0], 0)
+        emitter.copy(outputs[0][self.index(outputs[0].shape)], inputs[0])
+
     def gradient(self, ddx: Any, dx: Any, dy: Any) -> Sequence[Any]:
         return (Slice(self.starts, self.ends, self.axes, self.steps)(ddx),)
 
@@ -155,6 +160,15 @@ class Gather(Op):
 
     def evaluate(self, x: NDArray, indices: NDArray) -> NDArray:
         return np.asarray(np.take(x, indices, axis=self.axis))
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        x, indices = inputs
+        emitter.call(np.ndarray.take, x, indices, self.axis, outputs[0])
+
+    def memory_order(
+        self, inputs: Sequence[NDArray | None], shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        return tuple(range(len(shape)))
 
     def gradient(self, dy: Any, y: Any, x: Any, indices: Any) -> Sequence[Any]:
         return GatherGrad(self.axis, x.shape)(dy, indices), None

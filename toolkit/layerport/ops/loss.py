@@ -19,6 +19,7 @@ from layerport.ops.base import Elementwise, check_real, common_dtype
 if TYPE_CHECKING:
     from layerport.graph import Value
     from layerport.loops.ir import Expr
+    from layerport.numpy_engine.emit import Emitter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,14 @@ class SoftmaxCrossEntropy(_CrossEntropy):
     def evaluate(self, logits: NDArray, targets: NDArray) -> tuple[NDArray, NDArray]:
         logs = special.log_softmax(logits, self.axis)
         return np.asarray(-np.sum(targets * logs, axis=self.axis)), np.exp(logs)
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        logits, targets = inputs
+        loss, probabilities = outputs
+        logs = emitter.log_softmax(logits, self.axis, emitter.temp_like(logits), probabilities)
+        emitter.ufunc(np.multiply, [logs, targets], logs)
+        emitter.sum(logs, (normalize_axis(self.axis, logs.ndim),), loss)
+        emitter.ufunc(np.negative, [loss], loss)
 
     def gradient(self, dys: Any, ys: Any, logits: Any, targets: Any) -> Sequence[Any]:
         (dloss, dprobabilities), (_, probabilities) = dys, ys
@@ -126,6 +135,14 @@ class SigmoidCrossEntropy(Elementwise):
 
     def evaluate(self, logits: NDArray, targets: NDArray) -> NDArray:
         return np.asarray(special.softplus(logits) - logits * targets)
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        logits, targets = inputs
+        (loss,) = outputs
+        product = emitter.temp_like(loss)
+        emitter.ufunc(np.multiply, inputs, product)
+        Softplus().emit(emitter, [logits], [loss])
+        emitter.ufunc(np.subtract, [loss, product], loss)
 
     def gradient(self, dy: Any, y: Any, logits: Any, targets: Any) -> Sequence[Any]:
         return dy * (sigmoid(logits) - targets), -dy * logits

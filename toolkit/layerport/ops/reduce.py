@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from layerport.dim import Shape, is_extent, is_static, size_of
+from layerport.loops.functions import (
+    cast,
+    equal,
+    greater,
+    greater_equal,
+    highest,
+    logical_and,
+    logical_or,
+    lowest,
+    minimum,
+    not_equal,
+    select,
+)
+from layerport.loops.ir import Index
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops import special
 from layerport.ops.axes import normalize_axes, normalize_axis
@@ -16,6 +30,9 @@ from layerport.ops.base import check_real, masked
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.loops.ir import Expr, Size
+    from layerport.loops.nest import NestBuilder
+    from layerport.numpy_engine.emit import Emitter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +84,39 @@ class Reduction(Op):
         alone = all(is_extent(x.shape[axis], 1) for axis in axes)
         return x if alone and (self.keepdims or not axes) else None
 
+    def loops(self, nest: NestBuilder) -> None:
+        (x,) = nest.operands
+        axes = self.over(x.ndim)
+        extents = [x.shape[axis] for axis in axes]
+
+        def element(*at: Index) -> Any:
+            index = list(at if self.keepdims else _with_axes(at, axes))
+
+            def term(*along: Index) -> Any:
+                for axis, place in zip(axes, along, strict=True):
+                    index[axis] = place
+                return x[tuple(index)]
+
+            return self.accumulate(nest, extents, term)
+
+        nest.each(element)
+
+    def accumulate(
+        self, nest: NestBuilder, extents: Sequence[Size], term: Callable[..., Expr]
+    ) -> Any:
+        """The loops of the reduction of all ``term(*k)``, k below `extents`."""
+        raise NotImplementedError(self.name)
+
     def spread(self, x: Any, reduced: Any) -> Any:
         """A reduced tensor with the shape it has under `keepdims`: broadcasts to x."""
         return reduced.reshape(kept_shape(x.shape, self.over(len(x.shape))))
+
+
+def _with_axes(at: Sequence[Index], axes: Sequence[int]) -> tuple[Index, ...]:
+    """An index with a place in it for each of these axes."""
+    kept = iter(at)
+    rank = len(at) + len(axes)
+    return tuple(Index(0) if axis in axes else next(kept) for axis in range(rank))
 
 
 def kept_shape(shape: Shape, axes: Sequence[int]) -> Shape:
@@ -82,8 +129,17 @@ class ReduceSum(Reduction):
     def reduce(self, x: NDArray, axes: tuple[int, ...]) -> NDArray:
         return np.asarray(np.sum(x, axis=axes, dtype=x.dtype, keepdims=True))
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        emitter.sum(x, self.over(x.ndim), y)
+
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (np.broadcast_to(self.spread(x, dy), x.shape),)
+
+    def accumulate(
+        self, nest: NestBuilder, extents: Sequence[Size], term: Callable[..., Expr]
+    ) -> Any:
+        return nest.sum(extents, term, dtype=nest.operands[0].dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +149,23 @@ class ReduceMean(Reduction):
             return np.mean(x, axis=axes, dtype=x.dtype, keepdims=True)
         return np.asarray(np.mean(x, axis=axes, keepdims=True).astype(x.dtype))
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        if x.dtype.kind != "f":
+            super().emit(emitter, inputs, outputs)
+            return
+        emitter.sum(x, self.over(x.ndim), y)
+        emitter.ufunc(np.multiply, [y, emitter.constant(y.size / x.size, y.dtype)], y)
+
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         elements = apply(Count(self.over(len(x.shape)), x.dtype.name), x)
         return (np.broadcast_to(self.spread(x, dy / elements), x.shape),)
+
+    def accumulate(
+        self, nest: NestBuilder, extents: Sequence[Size], term: Callable[..., Expr]
+    ) -> Any:
+        total = nest.sum(extents, lambda *k: cast(term(*k), "f32"))
+        return cast(total / nest.count(extents), nest.operands[0].dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +186,14 @@ class ReduceMax(_Extremum):
         lowest = _limits(x.dtype)[0]
         return np.asarray(np.max(x, axis=axes, keepdims=True, initial=lowest))
 
+    def accumulate(
+        self, nest: NestBuilder, extents: Sequence[Size], term: Callable[..., Expr]
+    ) -> Any:
+        return nest.largest(extents, term, lowest(nest.operands[0].dtype))
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        emitter.reduce(np.maximum, inputs[0], self.over(inputs[0].ndim), outputs[0])
+
 
 @dataclasses.dataclass(frozen=True)
 class ReduceMin(_Extremum):
@@ -124,6 +202,17 @@ class ReduceMin(_Extremum):
     def reduce(self, x: NDArray, axes: tuple[int, ...]) -> NDArray:
         highest = _limits(x.dtype)[1]
         return np.asarray(np.min(x, axis=axes, keepdims=True, initial=highest))
+
+    def accumulate(
+        self, nest: NestBuilder, extents: Sequence[Size], term: Callable[..., Expr]
+    ) -> Any:
+        best = nest.local(highest(nest.operands[0].dtype))
+        with nest.loops(extents) as k:
+            best.set(minimum(best, term(*k)))
+        return best
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        emitter.reduce(np.minimum, inputs[0], self.over(inputs[0].ndim), outputs[0])
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
@@ -139,6 +228,14 @@ def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
 class ReduceProd(Reduction):
     def reduce(self, x: NDArray, axes: tuple[int, ...]) -> NDArray:
         return np.asarray(np.prod(x, axis=axes, dtype=x.dtype, keepdims=True))
+
+    def accumulate(
+        self, nest: NestBuilder, extents: Sequence[Size], term: Callable[..., Expr]
+    ) -> Any:
+        total = nest.local(1, nest.operands[0].dtype)
+        with nest.loops(extents) as k:
+            total *= term(*k)
+        return total
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         """The product of all others, without dividing by zero."""
@@ -159,6 +256,11 @@ class ReduceLogSumExp(Reduction):
 
     def reduce(self, x: NDArray, axes: tuple[int, ...]) -> NDArray:
         return special.log_sum_exp(x, axes)
+
+    def accumulate(
+        self, nest: NestBuilder, extents: Sequence[Size], term: Callable[..., Expr]
+    ) -> Any:
+        return nest.log_sum_exp(extents, term)
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (self.spread(x, dy) * np.exp(x - self.spread(x, y)),)
@@ -190,8 +292,37 @@ class ArgMax(Op):
         last = np.argmax(np.flip(x, self.axis), axis=self.axis, keepdims=self.keepdims)
         return np.asarray(x.shape[self.axis] - 1 - last, np.int64)
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        if self.select_last_index:
+            super().emit(emitter, inputs, outputs)
+            return
+        axis = normalize_axis(self.axis, x.ndim)
+        places = y[(slice(None),) * axis + (0, ...)] if self.keepdims else y
+        emitter.call(np.ndarray.argmax, x, axis, places)
+
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (None,)
+
+    def loops(self, nest: NestBuilder) -> None:
+        (x,) = nest.operands
+        axis = normalize_axis(self.axis, x.ndim)
+
+        def element(*at: Index) -> Any:
+            before, after = at[:axis], at[axis + self.keepdims :]
+            best = nest.local(x[*before, 0, *after])
+            where = nest.local(0, "i32")
+            with nest.loop(x.shape[axis]) as j:
+                value = nest.let(x[*before, j, *after])
+                above = greater_equal if self.select_last_index else greater
+                # The first NaN is the largest, as for NumPy.
+                nan = logical_and(not_equal(value, value), equal(best, best))
+                better = logical_or(above(value, best), nan)
+                where.set(select(better, nest.as_number(j), where))
+                best.set(select(better, value, best))
+            return where
+
+        nest.each(element)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,3 +354,7 @@ class Count(Op):
     def simplify(self, build: Builder, x: Value) -> Value | None:
         extents = [x.shape[axis] for axis in self.axes]
         return build.constant(size_of(extents), self.dtype) if is_static(extents) else None
+
+    def loops(self, nest: NestBuilder) -> None:
+        x, y = nest.operands[0], nest.outputs[0]
+        y[()] = nest.count([x.shape[axis] for axis in self.axes], y.dtype)

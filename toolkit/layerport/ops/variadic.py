@@ -18,6 +18,7 @@ from layerport.ops.elementwise import Add, rescaled
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
     from layerport.loops.ir import Expr
+    from layerport.numpy_engine.emit import Emitter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,12 @@ class _Extremum(Variadic):
             found.append(masked(dz, won))
             dz = masked(dz, np.logical_not(won))
         return [dz, *found[::-1]]
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        if len(inputs) == 2:
+            emitter.ufunc(self.ufunc, inputs, outputs[0])
+        else:
+            super().emit(emitter, inputs, outputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +139,22 @@ class Clip(Elementwise):
     ) -> NDArray:
         raised = x.copy() if low is None else np.maximum(x, low)
         return np.asarray(raised if high is None else np.minimum(raised, high))
+
+    def emit(
+        self,
+        emitter: Emitter,
+        inputs: Sequence[NDArray | None],
+        outputs: Sequence[NDArray],
+    ) -> None:
+        x, low, high = (*inputs, None, None)[:3]
+        (y,) = outputs
+        if x is None:
+            return
+        if low is not None:
+            emitter.ufunc(np.maximum, [x, low], y)
+            x = y
+        if high is not None:
+            emitter.ufunc(np.minimum, [x, high], y)
 
     def gradient(self, dy: Any, y: Any, x: Any, low: Any = None, high: Any = None) -> Sequence[Any]:
         """On a bound itself the gradient flows to x, as in PyTorch."""

@@ -40,6 +40,7 @@ class Fact:
     known : what it is before anything runs.
     array : of an initializer or a Constant.
     pending : what makes it, if it is not in the graph yet.
+    is_weight : whether the array is a parameter of the graph in any case.
     broken : whether what makes it cannot be expressed (which is reported where it happens).
     """
 
@@ -48,6 +49,7 @@ class Fact:
     known: Known | None = None
     array: NDArray | None = None
     pending: Pending | None = None
+    is_weight: bool = False
     broken: bool = False
 
 

@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
+from layerport.dim import Dim
 from layerport.errors import UnsupportedError
 from layerport.graph import Value
 from layerport.op import NDArray, Op
-from layerport.ops import reshaped
+from layerport.ops import Pad, Split, reshaped
 
 from .nodes import DOMAIN, OnnxNode
 
@@ -185,4 +186,107 @@ READ_RULES: Mapping[str, Callable[[Fields, OnnxNode, Fields, Inputs], None]] = {
     "ConstantOfShape": _constant_of_shape,
     "MaxPool": _max_pool,
     "Reshape": _reshape,
+}
+
+
+# Writing --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """An operator as a node of ONNX has it.
+
+    Attributes
+    ----------
+    attributes : as ONNX stores them.
+    operands : position -> value, for the fields that are operands.
+    """
+
+    attributes: Mapping[str, onnx.AttributeProto]
+    operands: Mapping[int, Any]
+
+
+def write_op(op: Op, schema: onnx.defs.OpSchema, inputs: Inputs) -> Written:
+    """The attributes and shape operands of an operator in the version that a schema describes.
+
+    `inputs` are the values of its other operands.
+
+    Raises
+    ------
+    UnsupportedError : when that version lacks something that the operator needs.
+    """
+    fields: Fields = dict(op.attributes)
+    if schema.name in WRITE_RULES:
+        WRITE_RULES[schema.name](fields, op, schema, inputs)
+    positions = {name: position for position, name in operand_fields(type(op)).items()}
+    attributes: dict[str, onnx.AttributeProto] = {}
+    operands: dict[int, Any] = {}
+    for name, value in fields.items():
+        if value is None or (value == () and _is_default(op, name, value)):
+            continue
+        if name in schema.attributes:
+            attributes[name] = _attribute(schema.attributes[name], value)
+        elif name in positions and positions[name] < len(schema.inputs):
+            operands[positions[name]] = value
+        elif not _is_default(op, name, value):
+            raise UnsupportedError(f"{name}={_short(value)} needs a newer operator set")
+    return Written(attributes, operands)
+
+
+def _is_default(op: Op, name: str, value: Any) -> bool:
+    field = next((f for f in dataclasses.fields(op) if f.name == name), None)
+    return field is not None and field.default is not dataclasses.MISSING and bool(
+        field.default == value
+    )
+
+
+def _attribute(described: onnx.defs.OpSchema.Attribute, value: Any) -> onnx.AttributeProto:
+    kinds = onnx.defs.OpSchema.AttrType
+    plain = value
+    if described.type == kinds.INT and isinstance(value, str):
+        plain = dtype_code(value)
+    elif described.type == kinds.INT:
+        plain = int(value)
+    elif described.type == kinds.FLOAT:
+        plain = float(value)
+    elif described.type == kinds.TENSOR:
+        plain = numpy_helper.from_array(np.asarray(value))
+    elif any(isinstance(item, Dim) for item in value if described.type == kinds.INTS):
+        raise UnsupportedError(f"{described.name}={_short(value)} must be known numbers in ONNX")
+    return helper.make_attribute(
+        described.name, plain, attr_type=onnx.AttributeProto.AttributeType.Value(described.type.name)
+    )
+
+
+Schema: TypeAlias = "onnx.defs.OpSchema"
+
+
+def _write_constant_of_shape(fields: Fields, op: Op, schema: Schema, inputs: Inputs) -> None:
+    fields["value"] = np.array([fields["value"]], fields.pop("dtype"))
+
+
+def _write_max_pool(fields: Fields, op: Op, schema: Schema, inputs: Inputs) -> None:
+    if not fields.pop("indices"):
+        del fields["storage_order"]
+
+
+def _write_pad(fields: Fields, op: Op, schema: Schema, inputs: Inputs) -> None:
+    """Before 18, there are pads for every axis."""
+    if len(schema.inputs) < 4 and isinstance(op, Pad) and inputs[0] is not None:
+        widths = op.widths(inputs[0].ndim)
+        fields["pads"] = tuple(before for before, _ in widths) + tuple(after for _, after in widths)
+        fields["axes"] = None
+
+
+def _write_split(fields: Fields, op: Op, schema: Schema, inputs: Inputs) -> None:
+    """Before 18, parts that are not equal must be written out."""
+    if "num_outputs" not in schema.attributes and isinstance(op, Split) and inputs[0] is not None:
+        fields["split"], fields["num_outputs"] = op.parts(inputs[0].shape), None
+
+
+WRITE_RULES: Mapping[str, Callable[[Fields, Op, Schema, Inputs], None]] = {
+    "ConstantOfShape": _write_constant_of_shape,
+    "MaxPool": _write_max_pool,
+    "Pad": _write_pad,
+    "Split": _write_split,
 }

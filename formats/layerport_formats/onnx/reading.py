@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from layerport.graph import Graph
 from layerport.network import BATCH
 from layerport.op import NDArray
 
-from . import control
 from .checks import check_names, in_order
 from .facts import Fact
 from .nodes import DOMAIN, NEWEST, plain_domain
@@ -87,6 +86,8 @@ def translate(
     *,
     shapes: Mapping[str, Shape] | None = None,
     bound: Mapping[str, NDArray] | None = None,
+    arrays: Mapping[str, NDArray] | None = None,
+    weights: Collection[str] = (),
 ) -> Translation:
     """The graph of a model.
 
@@ -97,6 +98,8 @@ def translate(
     shapes : of inputs, in place of those that the model declares.
     bound : arrays for inputs; they are then no inputs of the graph. With it, `NeedsValueError`
         says which other inputs need one.
+    arrays : in place of initializers, or beside those that the model has.
+    weights : names of initializers whose values nothing but the operators may depend on.
 
     Raises
     ------
@@ -111,7 +114,12 @@ def translate(
         context, read, functions, context.registry.ops, values_bound=bound is not None
     )
     frame = Frame({}, versions)
-    control.add_initializers(translator, model.graph, frame)
+    given = dict(arrays or {})
+    given |= {t.name: read(t) for t in model.graph.initializer if t.name not in given}
+    given |= {t.values.name: read.sparse(t) for t in model.graph.sparse_initializer}
+    for name, array in given.items():
+        make = translator.weight if name in weights else translator.array
+        frame.scope[name] = make(name, array)
     _add_inputs(translator, model.graph, frame, shapes or {}, bound or {})
     translator.run(in_order(model.graph.node, context), frame)
     facts = [_output(frame, value, context) for value in model.graph.output]

@@ -104,9 +104,9 @@ class Translator:
         """An initializer or constant."""
         return Fact(name, known=Known.of(array), array=array)
 
-    def computed(self, name: str, known: Known) -> Fact:
-        """A value that was computed while reading and that needs nothing in the graph."""
-        return Fact(name, known=known)
+    def weight(self, name: str, array: NDArray) -> Fact:
+        """An initializer whose numbers may change without a change of the graph."""
+        return Fact(name, array=array, is_weight=True)
 
     def value(self, fact: Fact) -> Value:
         """What stands for a fact in the graph; puts there what is missing."""
@@ -128,7 +128,7 @@ class Translator:
     def _constant(self, fact: Fact) -> Value:
         array = fact.array if fact.array is not None else fact.known.array if fact.known else None
         assert array is not None
-        if fact.array is not None and is_trainable(array):
+        if fact.is_weight or (fact.array is not None and is_trainable(array)):
             name = _unique(fact.name or "constant", self._weights)
             self.arrays[name] = array
             return self.builder.parameter(name, array.shape, array.dtype)

@@ -1,0 +1,388 @@
+"""Writing: the graph of a network as an ONNX model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+import layerport
+from layerport.dim import Dim
+from layerport.errors import UnsupportedError
+from layerport.graph import Builder, Graph, Node, Value
+from layerport.layer import Layer
+from layerport.network import Network
+from layerport.op import OURS, NDArray, Op
+from layerport.operator import Operator
+from layerport.ops import Expand, Identity, Reshape, Slice
+from layerport.recording import Recording, arrays_of
+from layerport.registry import Registry
+
+from .extents import ExtentWriter, simpler_ends, simpler_shape, simpler_target
+from .fields import Written, dtype_code, holds_many, operand_fields, schema_of, write_op
+from .nodes import DOMAIN, NEWEST
+
+OPSET = 17
+"""The operator set that is written unless an operator needs a newer one: runtimes of 2022 and
+later know it, and it has LayerNormalization."""
+
+OLDEST = 13
+"""The oldest operator set that is written."""
+
+MINIMUM = {"GroupNormalization": 21}
+"""Operators whose earlier versions mean something else."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lowered:
+    """A network as a graph, with what its parameters are.
+
+    Attributes
+    ----------
+    graph : in inference mode, unchanged.
+    weights : name of a parameter -> (layer, name of the weight).
+    """
+
+    graph: Graph
+    weights: Mapping[str, tuple[Layer, str]]
+    recording: Recording
+
+    @property
+    def arrays(self) -> dict[str, NDArray]:
+        """The weights by the parameters' names."""
+        return arrays_of(self.recording)
+
+
+def lower(network: Network, registry: Registry) -> Lowered:
+    """The graph of a network as its layers state it, nothing simplified."""
+    recording = Recording(rewrite=False, registry=registry, float_dtype=network.dtype)
+    _, outputs = network.record(recording)
+    graph = recording.finish(outputs, [port.name for port in network.outputs])
+    return Lowered(graph, recording.parameters, recording)
+
+
+# Operator sets --------------------------------------------------------------------------
+
+
+def fits(node: Node, op: Op, opset: int) -> bool:
+    """Whether an operator set has a node's operator, as it is."""
+    if op.domain not in ("", OURS):
+        return True
+    schema = schema_of(op.name, DOMAIN, opset) if op.domain == DOMAIN else None
+    if schema is None or schema.deprecated or opset < MINIMUM.get(op.name, 0):
+        return False
+    try:
+        write_op(op, schema, node.inputs)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def fitting(graph: Graph, opset: int | None) -> tuple[Graph, int]:
+    """The graph in operators of one operator set, and that set's version.
+
+    Parameters
+    ----------
+    opset : the version asked for; None for `OPSET`, or as much newer as operators need.
+
+    Raises
+    ------
+    UnsupportedError : naming every operator that ONNX cannot express in that version.
+    """
+    if opset is not None and not OLDEST <= opset <= NEWEST:
+        raise UnsupportedError(f"operator set {opset}: written are {OLDEST} to {NEWEST}")
+    wanted = OPSET if opset is None else opset
+    missing: dict[str, list[str]] = {}
+    needed = wanted
+
+    def rule(build: Builder, node: Node, inputs: tuple[Value | None, ...]) -> Any:
+        nonlocal needed
+        if fits(node, node.op, wanted):
+            return None
+        simpler = node.op.decompose(build, *inputs)
+        if simpler is not None:
+            return simpler
+        newer = next((v for v in range(wanted, NEWEST + 1) if fits(node, node.op, v)), None)
+        if newer is None or opset is not None:
+            since = f" (operator set {newer} has it)" if newer is not None else ""
+            missing.setdefault(f"{node.op}{since}", []).append(node.scope)
+        else:
+            needed = max(needed, newer)
+        return None
+
+    written = graph.replay(rule, rewrite=False)
+    if missing:
+        raise UnsupportedError(
+            f"ONNX operator set {wanted} cannot express:",
+            [f"{what} in {', '.join(dict.fromkeys(w))}" for what, w in missing.items()],
+        )
+    return (written, wanted) if needed == wanted else fitting(graph, needed)
+
+
+# The model ------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Model:
+    """An ONNX model in the making.
+
+    Attributes
+    ----------
+    proto : the model without the arrays.
+    constants : name -> array.
+    weights : name of an initializer -> name of the graph's parameter.
+    """
+
+    proto: onnx.ModelProto
+    constants: dict[str, NDArray]
+    weights: dict[str, str]
+
+
+def to_model(network: Network, lowered: Lowered, opset: int | None = None) -> Model:
+    """The model of a network, without its weights.
+
+    Raises
+    ------
+    UnsupportedError : naming every operator that ONNX cannot express.
+    """
+    graph, version = fitting(lowered.graph, opset)
+    writer = _Writer(graph, version, _weight_names(lowered))
+    nodes = writer.write()
+    proto = onnx.GraphProto(name=network.name or "network", node=nodes)
+    proto.input.extend(_info(value, value.name) for value in graph.inputs)
+    proto.output.extend(map(_info, graph.outputs, graph.output_names))
+    imports = [helper.make_opsetid("", version)]
+    imports += [helper.make_opsetid(domain, 1) for domain in sorted(writer.domains)]
+    model = onnx.ModelProto(
+        ir_version=helper.find_min_ir_version_for(imports[:1]),
+        producer_name="layerport",
+        producer_version=layerport.__version__,
+        opset_import=imports,
+        graph=proto,
+    )
+    return Model(model, writer.constants, writer.weights)
+
+
+def _weight_names(lowered: Lowered) -> dict[str, str]:
+    """Names of initializers: those of parameters; for raw operators, the names they had."""
+    own = {
+        full: name if isinstance(layer, Operator) else full
+        for full, (layer, name) in lowered.weights.items()
+    }
+    taken = Counter(own.values())
+    inputs = {value.name for value in lowered.graph.inputs}
+    return {
+        full: full if taken[name] > 1 or name in inputs else name
+        for full, name in own.items()
+    }
+
+
+def _info(value: Value, name: str) -> onnx.ValueInfoProto:
+    shape = [str(extent) if isinstance(extent, Dim) else int(extent) for extent in value.shape]
+    return helper.make_tensor_value_info(name, dtype_code(value.dtype), shape)
+
+
+class _Writer:
+    """Writes the nodes of a graph."""
+
+    def __init__(self, graph: Graph, opset: int, weight_names: Mapping[str, str]) -> None:
+        self.graph = graph
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, NDArray] = {}
+        self.weights: dict[str, str] = {}
+        self.domains: set[str] = set()
+        self._names: dict[Value, str] = {}
+        self._arrays: dict[Any, str] = {}
+        self._sizes = Counter(node.scope for node in graph.nodes)
+        self._taken = {value.name for value in graph.inputs} | set(graph.output_names)
+        self._node_names: set[str] = set()
+        for value in graph.inputs:
+            self._names[value] = value.name
+        for value in graph.parameters:
+            name = self._fresh(weight_names.get(value.name, value.name))
+            self._names[value] = name
+            self.weights[name] = value.name
+        self._extents = ExtentWriter(
+            [(value, value.name) for value in graph.inputs], self._array, self._apply
+        )
+
+    def write(self) -> list[onnx.NodeProto]:
+        """The nodes, in order."""
+        ends = self._output_names()
+        for node in self.graph.nodes:
+            self._node(node, ends)
+        for value, name in zip(self.graph.outputs, self.graph.output_names, strict=True):
+            if self._names.get(value) != name:
+                label = self._node_name(name, "Identity")
+                self._add("Identity", [self._name(value)], [name], label)
+        return self.nodes
+
+    def _output_names(self) -> dict[Value, str]:
+        """The names of values that leave the graph; one that leaves twice has its first."""
+        ends: dict[Value, str] = {}
+        for value, name in zip(self.graph.outputs, self.graph.output_names, strict=True):
+            if value.node is not None:
+                ends.setdefault(value, name)
+        return ends
+
+    # Names ------------------------------------------------------------------------------
+
+    def _fresh(self, base: str) -> str:
+        name = _unique(base, self._taken)
+        self._taken.add(name)
+        return name
+
+    def _node_name(self, scope: str, op: str) -> str:
+        """The scope, where it is one operator's alone; else the operator inside the scope."""
+        name = _unique(scope or op, self._node_names)
+        self._node_names.add(name)
+        return name
+
+    def _name(self, value: Value) -> str:
+        if value not in self._names:
+            if value.constant is None:
+                raise UnsupportedError(f"{value} is made by nothing")
+            self._names[value] = self._array(value.constant, value.name)
+        return self._names[value]
+
+    def _array(self, array: NDArray, hint: str) -> str:
+        """The name of a constant; small equal ones are one."""
+        key = (array.dtype.name, array.shape, array.tobytes()) if array.size <= 64 else id(array)
+        if key not in self._arrays:
+            name = self._fresh(hint or "constant")
+            self._arrays[key] = name
+            self.constants[name] = array
+        return self._arrays[key]
+
+    # Nodes ------------------------------------------------------------------------------
+
+    def _node(self, node: Node, ends: Mapping[Value, str]) -> None:
+        op = node.op
+        if isinstance(op, Identity) and self._is_alias(node, ends):
+            value = node.inputs[0]
+            assert value is not None
+            self._names[node.outputs[0]] = self._name(value)
+            return
+        schema = schema_of(op.name, op.domain, self.opset)
+        op = _with_simpler_extents(op, node)
+        written = _custom(op) if schema is None else write_op(op, schema, node.inputs)
+        inputs = self._inputs(op, node, written)
+        shared = node.scope and self._sizes[node.scope] > 1
+        label = self._node_name(f"{node.scope}/{op.name}" if shared else node.scope, op.name)
+        outputs = []
+        for index, value in enumerate(node.outputs):
+            end = ends.get(value)
+            self._names[value] = end or self._fresh(f"{label}_output_{index}")
+            outputs.append(self._names[value])
+        if op.domain:
+            self.domains.add(op.domain)
+        self._add(op.name, inputs, outputs, label, op.domain, written.attributes)
+
+    @staticmethod
+    def _is_alias(node: Node, ends: Mapping[Value, str]) -> bool:
+        """Whether an Identity only names a weight."""
+        source = node.inputs[0]
+        return source is not None and source.node is None and node.outputs[0] not in ends
+
+    def _inputs(self, op: Op, node: Node, written: Written) -> list[str]:
+        fields = operand_fields(type(op))
+        operands = iter(node.inputs)
+        names: list[str] = []
+        left = len(node.inputs)
+        position = 0
+        while left or any(place >= position for place in written.operands):
+            if position in fields:
+                name = ""
+                if position in written.operands:
+                    name = self._operand(op, fields[position], written.operands[position])
+                names.append(name)
+            else:
+                value = next(operands, None)
+                left = max(left - 1, 0)
+                names.append("" if value is None else self._name(value))
+            position += 1
+        while names and not names[-1]:
+            names.pop()
+        return names
+
+    def _operand(self, op: Op, field: str, value: Any) -> str:
+        items = value if isinstance(value, tuple) else (value,)
+        kinds = {f.name: f for f in dataclasses.fields(op)}
+        if "float" in str(kinds[field].type):
+            return self._array(np.array(value, np.float32), field)
+        name = self._extents.vector(items, field)
+        if holds_many(kinds[field]) or _wants_vector(op, field):
+            return name
+        if isinstance(value, Dim):
+            axes = self._array(np.array([0], np.int64), "axes")
+            return self._apply("Squeeze", [name, axes], {})
+        return self._array(np.array(value, np.int64), field)
+
+    def _apply(self, op: str, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+        """A node of a computation of extents."""
+        label = self._node_name(f"shapes/{op}", op)
+        name = self._fresh(label)
+        made = {key: helper.make_attribute(key, value) for key, value in attributes.items()}
+        self._add(op, inputs, [name], label, DOMAIN, made)
+        return name
+
+    def _add(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        name: str,
+        domain: str = DOMAIN,
+        attributes: Mapping[str, onnx.AttributeProto] | None = None,
+    ) -> None:
+        node = onnx.NodeProto(op_type=op, input=inputs, output=outputs, name=name, domain=domain)
+        node.attribute.extend((attributes or {}).values())
+        self.nodes.append(node)
+
+
+def _unique(base: str, taken: set[str]) -> str:
+    name, count = base, 0
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    return name
+
+
+def _wants_vector(op: Op, field: str) -> bool:
+    """Whether ONNX has a single number as a vector of one."""
+    return (op.name, field) in (("TopK", "k"), ("Trilu", "k_vector"))
+
+
+def _with_simpler_extents(op: Op, node: Node) -> Op:
+    """The operator with ONNX's own ways to leave symbolic extents unnamed."""
+    x = node.inputs[0] if node.inputs else None
+    if x is None:
+        return op
+    if isinstance(op, Reshape):
+        return dataclasses.replace(op, shape=simpler_shape(op.shape, x.shape))
+    if isinstance(op, Expand):
+        return dataclasses.replace(op, shape=simpler_target(op.shape, x.shape))
+    if isinstance(op, Slice):
+        axes = list(range(len(op.ends)) if op.axes is None else op.axes)
+        return dataclasses.replace(op, ends=simpler_ends(op.ends, axes, x.shape))
+    return op
+
+
+def _custom(op: Op) -> Written:
+    """An operator of a domain that ONNX does not describe: every field is an attribute."""
+    attributes = {}
+    for name, value in op.attributes.items():
+        if value is None:
+            continue
+        plain = int(value) if isinstance(value, bool) else value
+        try:
+            attributes[name] = helper.make_attribute(name, plain)
+        except (TypeError, ValueError) as error:
+            raise UnsupportedError(f"{op}: {name} cannot be an attribute ({error})") from error
+    return Written(attributes, {})

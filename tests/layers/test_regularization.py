@@ -73,6 +73,12 @@ def test_spatial_dropout_drops_whole_channels(in_training):
     assert _share(y[:, :, 0, 0]) == pytest.approx(0.5, abs=0.06)
 
 
+def test_spatial_dropout_of_volumes(in_training):
+    y, _, _ = in_training(lp.SpatialDropout3D(0.5), np.ones((50, 2, 3, 2, 40), np.float32))
+    assert (y == y[:, :1, :1, :1]).all()
+    assert _share(y[:, 0, 0, 0]) == pytest.approx(0.5, abs=0.06)
+
+
 def test_gaussian_noise_has_its_deviation(in_training):
     x = np.full((200, 300), 2, np.float32)
     y, _, _ = in_training(lp.GaussianNoise(0.5), x)

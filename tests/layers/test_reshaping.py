@@ -118,6 +118,16 @@ def test_bilinear_upsampling(image):
     np.testing.assert_allclose(y, np.apply_along_axis(_between, 2, rows, 3), atol=1e-6)
 
 
+def test_volumes(rng):
+    x = rng.standard_normal((2, 3, 4, 5, 2)).astype(np.float32)
+    padded = np.pad(x, ((0, 0), (1, 1), (0, 2), (3, 0), (0, 0)))
+    np.testing.assert_array_equal(lp.ZeroPadding3D(((1, 1), (0, 2), (3, 0)))(x), padded)
+    np.testing.assert_array_equal(lp.Cropping3D(((1, 1), (0, 2), (3, 0)))(padded), x)
+    np.testing.assert_array_equal(lp.Cropping3D()(x), x[:, 1:-1, 1:-1, 1:-1])
+    repeated = x.repeat(2, 1).repeat(3, 2).repeat(1, 3)
+    np.testing.assert_array_equal(lp.UpSampling3D((2, 3, 1))(x), repeated)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -59,18 +59,21 @@ from layerport_plugins.layers.regularization import (
     GaussianNoise,
     SpatialDropout1D,
     SpatialDropout2D,
+    SpatialDropout3D,
 )
 from layerport_plugins.layers.reshaping import (
     Cropping1D,
     Cropping2D,
+    Cropping3D,
     Flatten,
     Permute,
     RepeatVector,
     Reshape,
     ZeroPadding1D,
     ZeroPadding2D,
+    ZeroPadding3D,
 )
-from layerport_plugins.layers.resizing import UpSampling1D, UpSampling2D
+from layerport_plugins.layers.resizing import UpSampling1D, UpSampling2D, UpSampling3D
 from layerport_plugins.layers.transposed import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -96,6 +99,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Conv3DTranspose,
     Cropping1D,
     Cropping2D,
+    Cropping3D,
     Dense,
     DepthwiseConv1D,
     DepthwiseConv2D,
@@ -136,11 +140,14 @@ LAYERS: tuple[type[Layer], ...] = (
     Softmax,
     SpatialDropout1D,
     SpatialDropout2D,
+    SpatialDropout3D,
     Subtract,
     ThresholdedReLU,
     UpSampling1D,
     UpSampling2D,
+    UpSampling3D,
     ZeroPadding1D,
     ZeroPadding2D,
+    ZeroPadding3D,
 )
 """Every layer that comes with layerport, networks and raw operators included."""

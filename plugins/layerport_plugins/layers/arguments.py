@@ -99,6 +99,11 @@ def set_margins(layer: Layer, argument: str, rank: int) -> None:
     setattr(layer, argument, whole[0] if rank == 1 else whole)
 
 
+def pairs_of(margins: Any) -> Sequence[tuple[int, int]]:
+    """What `set_margins` left, as one pair for each axis."""
+    return [margins] if isinstance(margins[0], int) else margins
+
+
 def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(is_count(v, 0) for v in value)
 

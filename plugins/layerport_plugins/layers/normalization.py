@@ -82,8 +82,9 @@ class BatchNormalization(Layer):
         return np.moveaxis(y, 1, axis) if axis != 1 else y
 
     def _by_averages(self, x: Array) -> Array:
-        gamma = self.gamma if self.scale else np.ones_like(self.moving_mean)
-        beta = self.beta if self.center else np.zeros_like(self.moving_mean)
+        features = self.moving_mean.shape
+        gamma = self.gamma if self.scale else np.ones(features)
+        beta = self.beta if self.center else np.zeros(features)
         op = ops.BatchNormalization(epsilon=self.epsilon)
         return op(x, gamma, beta, self.moving_mean, self.moving_variance)
 

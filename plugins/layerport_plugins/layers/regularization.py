@@ -104,8 +104,8 @@ class SpatialDropout1D(_Dropping):
         return x.shape[0], 1, x.shape[2]
 
 
-class SpatialDropout2D(_Dropping):
-    """Dropout of whole channels of images.
+class _ImageDropout(_Dropping):
+    """Dropout of whole channels.
 
     Parameters
     ----------
@@ -113,6 +113,8 @@ class SpatialDropout2D(_Dropping):
     data_format : "channels_last" (default) or "channels_first".
     seed : kept for files; what falls is decided by the seed of the training run.
     """
+
+    rank: ClassVar[int]
 
     data_format: str | None = None
     seed: int | None = None
@@ -122,13 +124,22 @@ class SpatialDropout2D(_Dropping):
         set_data_format(self)
 
     def build(self, input_shape: InputShape) -> dict[str, Any]:
-        check_rank(self, input_shape, 4)
+        check_rank(self, input_shape, self.rank + 2)
         return {}
 
     def choices(self, x: Array) -> Sequence[Any]:
+        ones = (1,) * self.rank
         if self.data_format == "channels_first":
-            return x.shape[0], x.shape[1], 1, 1
-        return x.shape[0], 1, 1, x.shape[3]
+            return x.shape[0], x.shape[1], *ones
+        return x.shape[0], *ones, x.shape[-1]
+
+
+class SpatialDropout2D(_ImageDropout):
+    rank: ClassVar[int] = 2
+
+
+class SpatialDropout3D(_ImageDropout):
+    rank: ClassVar[int] = 3
 
 
 class GaussianNoise(Layer):

@@ -16,6 +16,7 @@ from layerport_plugins.layers.arguments import (
     check_rank,
     is_count,
     named,
+    pairs_of,
     refuse,
     set_data_format,
     set_margins,
@@ -127,61 +128,60 @@ class _Spatial(Layer):
 
 
 class _ZeroPadding(_Spatial):
-    def pad(self, x: Array, margins: Any) -> Array:
-        """`x` with zeros around its spatial axes."""
+    """Zeros around the spatial axes.
+
+    Parameters
+    ----------
+    padding : how many on all sides; one number an axis; or a pair (before, behind) an axis.
+    data_format : "channels_last" (default) or "channels_first".
+    """
+
+    padding: Sizes = 1
+    data_format: str | None = None
+
+    def validate(self) -> None:
+        set_margins(self, "padding", self.rank)
+        set_data_format(self)
+
+    def call(self, x: Array) -> Array:
         widths = [(0, 0)] * x.ndim
-        for axis, margin in zip(self.spatial_axes(), margins, strict=True):
+        for axis, margin in zip(self.spatial_axes(), pairs_of(self.padding), strict=True):
             widths[axis] = margin
         return np.pad(x, widths)
 
 
 class ZeroPadding1D(_ZeroPadding):
-    """Zeros before and behind the steps.
-
-    Parameters
-    ----------
-    padding : how many, or a pair (before, behind).
-    data_format : "channels_last" (default) or "channels_first".
-    """
-
     rank: ClassVar[int] = 1
-    padding: Sizes = 1
-    data_format: str | None = None
-
-    def validate(self) -> None:
-        set_margins(self, "padding", 1)
-        set_data_format(self)
-
-    def call(self, x: Array) -> Array:
-        return self.pad(x, [self.padding])
+    padding: Sizes = (1, 1)
 
 
 class ZeroPadding2D(_ZeroPadding):
-    """Zeros around an image.
-
-    Parameters
-    ----------
-    padding : how many on all sides; (height, width); or ((top, bottom), (left, right)).
-    data_format : "channels_last" (default) or "channels_first".
-    """
-
     rank: ClassVar[int] = 2
     padding: Sizes = ((1, 1), (1, 1))
-    data_format: str | None = None
 
-    def validate(self) -> None:
-        set_margins(self, "padding", 2)
-        set_data_format(self)
 
-    def call(self, x: Array) -> Array:
-        return self.pad(x, self.padding)
+class ZeroPadding3D(_ZeroPadding):
+    rank: ClassVar[int] = 3
+    padding: Sizes = ((1, 1), (1, 1), (1, 1))
 
 
 class _Cropping(_Spatial):
-    def crop(self, x: Array, margins: Any) -> Array:
-        """`x` without the margins of its spatial axes."""
+    """Without the margins of the spatial axes.
+
+    Parameters
+    ----------
+    cropping : how much on all sides; one number an axis; or a pair (before, behind) an axis.
+    """
+
+    cropping: Sizes = 0
+
+    def validate(self) -> None:
+        set_margins(self, "cropping", self.rank)
+
+    def call(self, x: Array) -> Array:
         index = [slice(None)] * x.ndim
-        for axis, (before, behind) in zip(self.spatial_axes(), margins, strict=True):
+        for axis, margins in zip(self.spatial_axes(), pairs_of(self.cropping), strict=True):
+            before, behind = margins
             extent = x.shape[axis]
             if isinstance(extent, int) and before + behind >= extent:
                 raise ShapeError(
@@ -193,39 +193,31 @@ class _Cropping(_Spatial):
 
 
 class Cropping1D(_Cropping):
-    """Without the first and last steps.
-
-    Parameters
-    ----------
-    cropping : how many on both sides, or a pair (before, behind).
-    """
-
     rank: ClassVar[int] = 1
     cropping: Sizes = (1, 1)
 
-    def validate(self) -> None:
-        set_margins(self, "cropping", 1)
 
-    def call(self, x: Array) -> Array:
-        return self.crop(x, [self.cropping])
-
-
-class Cropping2D(_Cropping):
-    """An image without its margins.
+class _ImageCropping(_Cropping):
+    """Without the margins of the spatial axes.
 
     Parameters
     ----------
-    cropping : how much on all sides; (height, width); or ((top, bottom), (left, right)).
+    cropping : how much on all sides; one number an axis; or a pair (before, behind) an axis.
     data_format : "channels_last" (default) or "channels_first".
     """
 
-    rank: ClassVar[int] = 2
-    cropping: Sizes = ((0, 0), (0, 0))
     data_format: str | None = None
 
     def validate(self) -> None:
-        set_margins(self, "cropping", 2)
+        super().validate()
         set_data_format(self)
 
-    def call(self, x: Array) -> Array:
-        return self.crop(x, self.cropping)
+
+class Cropping2D(_ImageCropping):
+    rank: ClassVar[int] = 2
+    cropping: Sizes = ((0, 0), (0, 0))
+
+
+class Cropping3D(_ImageCropping):
+    rank: ClassVar[int] = 3
+    cropping: Sizes = ((1, 1), (1, 1), (1, 1))

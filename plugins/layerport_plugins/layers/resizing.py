@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from layerport import ops
 from layerport.layer import Array, InputShape, Layer
@@ -16,21 +16,31 @@ from layerport_plugins.layers.arguments import (
 )
 from layerport_plugins.layers.spatial import channels_back, channels_first
 
-INTERPOLATIONS = ("nearest", "bilinear")
+
+class _UpSampling(Layer):
+    rank: ClassVar[int]
+
+    def validate(self) -> None:
+        set_sizes(self, "size", self.rank)
+        set_data_format(self)
+
+    def build(self, input_shape: InputShape) -> dict[str, Any]:
+        check_rank(self, input_shape, self.rank + 2)
+        return {}
+
+    def enlarged(self, x: Array, interpolation: str = "nearest") -> Array:
+        """`x` with each spatial axis longer by its factor."""
+        nearest = interpolation == "nearest"
+        op = ops.Resize(
+            scales=(1.0, 1.0, *map(float, self.size)),
+            mode="nearest" if nearest else "linear",
+            coordinate_transformation_mode="asymmetric" if nearest else "half_pixel",
+            nearest_mode="floor",
+        )
+        return channels_back(op(channels_first(x, self.data_format)), self.data_format)
 
 
-def enlarged(x: Array, factors: tuple[int, ...], interpolation: str) -> Array:
-    """`x` (channels first) with each spatial axis longer by its factor."""
-    op = ops.Resize(
-        scales=(1.0, 1.0, *map(float, factors)),
-        mode="nearest" if interpolation == "nearest" else "linear",
-        coordinate_transformation_mode="asymmetric" if interpolation == "nearest" else "half_pixel",
-        nearest_mode="floor",
-    )
-    return op(x)
-
-
-class UpSampling1D(Layer):
+class UpSampling1D(_UpSampling):
     """(batch, steps, channels) with each step repeated.
 
     Parameters
@@ -38,22 +48,16 @@ class UpSampling1D(Layer):
     size : how often.
     """
 
+    rank: ClassVar[int] = 1
+    data_format: ClassVar[str] = "channels_last"
+
     size: Sizes = 2
 
-    def validate(self) -> None:
-        set_sizes(self, "size", 1)
-        (self.size,) = self.size
-
-    def build(self, input_shape: InputShape) -> dict[str, Any]:
-        check_rank(self, input_shape, 3)
-        return {}
-
     def call(self, x: Array) -> Array:
-        y = enlarged(channels_first(x, None), (self.size,), "nearest")
-        return channels_back(y, None)
+        return self.enlarged(x)
 
 
-class UpSampling2D(Layer):
+class UpSampling2D(_UpSampling):
     """Larger images.
 
     Parameters
@@ -63,19 +67,33 @@ class UpSampling2D(Layer):
     interpolation : "nearest" (repeats) or "bilinear".
     """
 
+    rank: ClassVar[int] = 2
+
     size: Sizes = (2, 2)
     data_format: str | None = None
     interpolation: str = "nearest"
 
     def validate(self) -> None:
-        set_sizes(self, "size", 2)
-        set_data_format(self)
-        check_choice(self, "interpolation", INTERPOLATIONS)
-
-    def build(self, input_shape: InputShape) -> dict[str, Any]:
-        check_rank(self, input_shape, 4)
-        return {}
+        super().validate()
+        check_choice(self, "interpolation", ("nearest", "bilinear"))
 
     def call(self, x: Array) -> Array:
-        x = channels_first(x, self.data_format)
-        return channels_back(enlarged(x, self.size, self.interpolation), self.data_format)
+        return self.enlarged(x, self.interpolation)
+
+
+class UpSampling3D(_UpSampling):
+    """Larger volumes, by repetition.
+
+    Parameters
+    ----------
+    size : the factors of the three spatial axes, or one for all.
+    data_format : "channels_last" (default) or "channels_first".
+    """
+
+    rank: ClassVar[int] = 3
+
+    size: Sizes = (2, 2, 2)
+    data_format: str | None = None
+
+    def call(self, x: Array) -> Array:
+        return self.enlarged(x)

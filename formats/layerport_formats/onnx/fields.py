@@ -222,7 +222,7 @@ def write_op(op: Op, schema: onnx.defs.OpSchema, inputs: Inputs) -> Written:
     attributes: dict[str, onnx.AttributeProto] = {}
     operands: dict[int, Any] = {}
     for name, value in fields.items():
-        if value is None or (value == () and _is_default(op, name, value)):
+        if value is None or (isinstance(value, tuple) and not value and _is_default(op, name, value)):
             continue
         if name in schema.attributes:
             attributes[name] = _attribute(schema.attributes[name], value)

@@ -23,6 +23,7 @@ from layerport.ops import Expand, Identity, Reshape, Slice
 from layerport.recording import Recording, arrays_of
 from layerport.registry import Registry
 
+from .definition import defined, in_scope
 from .extents import ExtentWriter, simpler_ends, simpler_shape, simpler_target
 from .fields import Written, dtype_code, holds_many, operand_fields, schema_of, write_op
 from .nodes import DOMAIN, NEWEST
@@ -83,8 +84,10 @@ def fits(node: Node, op: Op, opset: int) -> bool:
     return True
 
 
-def fitting(graph: Graph, opset: int | None) -> tuple[Graph, int]:
+def fitting(graph: Graph, opset: int | None, registry: Registry) -> tuple[Graph, int]:
     """The graph in operators of one operator set, and that set's version.
+
+    Operators that the set lacks are written as what they are defined by.
 
     Parameters
     ----------
@@ -96,32 +99,57 @@ def fitting(graph: Graph, opset: int | None) -> tuple[Graph, int]:
     """
     if opset is not None and not OLDEST <= opset <= NEWEST:
         raise UnsupportedError(f"operator set {opset}: written are {OLDEST} to {NEWEST}")
-    wanted = OPSET if opset is None else opset
-    missing: dict[str, list[str]] = {}
-    needed = wanted
+    fitter = _Fitter(OPSET if opset is None else opset, registry)
+    written = graph.replay(fitter.rule, rewrite=False)
+    if fitter.newest == fitter.opset and not fitter.impossible:
+        return written, fitter.opset
+    if opset is None and not fitter.impossible:
+        return fitting(graph, fitter.newest, registry)
+    raise UnsupportedError(
+        f"ONNX operator set {fitter.opset} cannot express:",
+        [f"{what} in {', '.join(dict.fromkeys(w))}" for what, w in fitter.missing.items()],
+    )
 
-    def rule(build: Builder, node: Node, inputs: tuple[Value | None, ...]) -> Any:
-        nonlocal needed
-        if fits(node, node.op, wanted):
+
+class _Fitter:
+    """Puts what an operator set has in place of what it lacks.
+
+    Attributes
+    ----------
+    newest : the operator set that has everything.
+    missing : operator -> the layers that use it, for those that the set cannot express.
+    impossible : whether no operator set can express one of them.
+    """
+
+    def __init__(self, opset: int, registry: Registry) -> None:
+        self.opset = self.newest = opset
+        self.registry = registry
+        self.missing: dict[str, list[str]] = {}
+        self.impossible = False
+
+    def rule(self, build: Builder, node: Node, inputs: tuple[Value | None, ...]) -> Any:
+        """The rule for `Graph.replay`."""
+        if fits(node, node.op, self.opset):
             return None
         simpler = node.op.decompose(build, *inputs)
         if simpler is not None:
             return simpler
-        newer = next((v for v in range(wanted, NEWEST + 1) if fits(node, node.op, v)), None)
-        if newer is None or opset is not None:
-            since = f" (operator set {newer} has it)" if newer is not None else ""
-            missing.setdefault(f"{node.op}{since}", []).append(node.scope)
-        else:
-            needed = max(needed, newer)
+        translation = defined(node, node.op, self.registry)
+        if translation is not None:
+            given = {str(i): value for i, value in enumerate(inputs) if value is not None}
+            body = in_scope(translation.graph, node.scope)
+            find = build.copy(body, self.rule, constants=translation.arrays, inputs=given)
+            return [find(value) for value in body.outputs]
+        self._miss(node)
         return None
 
-    written = graph.replay(rule, rewrite=False)
-    if missing:
-        raise UnsupportedError(
-            f"ONNX operator set {wanted} cannot express:",
-            [f"{what} in {', '.join(dict.fromkeys(w))}" for what, w in missing.items()],
-        )
-    return (written, wanted) if needed == wanted else fitting(graph, needed)
+    def _miss(self, node: Node) -> None:
+        versions = range(self.opset, NEWEST + 1)
+        newer = next((v for v in versions if fits(node, node.op, v)), None)
+        since = "" if newer is None else f" (operator set {newer} has it)"
+        self.missing.setdefault(f"{node.op}{since}", []).append(node.scope)
+        self.impossible |= newer is None
+        self.newest = max(self.newest, newer or 0)
 
 
 # The model ------------------------------------------------------------------------------
@@ -150,7 +178,7 @@ def to_model(network: Network, lowered: Lowered, opset: int | None = None) -> Mo
     ------
     UnsupportedError : naming every operator that ONNX cannot express.
     """
-    graph, version = fitting(lowered.graph, opset)
+    graph, version = fitting(lowered.graph, opset, lowered.recording.registry)
     writer = _Writer(graph, version, _weight_names(lowered))
     nodes = writer.write()
     proto = onnx.GraphProto(name=network.name or "network", node=nodes)
@@ -300,29 +328,31 @@ class _Writer:
             if position in fields:
                 name = ""
                 if position in written.operands:
-                    name = self._operand(op, fields[position], written.operands[position])
+                    value = written.operands[position]
+                    name = self._operand(op, fields[position], value, node.scope)
                 names.append(name)
             else:
-                value = next(operands, None)
+                operand = next(operands, None)
                 left = max(left - 1, 0)
-                names.append("" if value is None else self._name(value))
+                names.append("" if operand is None else self._name(operand))
             position += 1
         while names and not names[-1]:
             names.pop()
         return names
 
-    def _operand(self, op: Op, field: str, value: Any) -> str:
+    def _operand(self, op: Op, field: str, value: Any, scope: str) -> str:
+        hint = f"{scope}/{field}" if scope else field
         items = value if isinstance(value, tuple) else (value,)
         kinds = {f.name: f for f in dataclasses.fields(op)}
         if "float" in str(kinds[field].type):
-            return self._array(np.array(value, np.float32), field)
-        name = self._extents.vector(items, field)
+            return self._array(np.array(value, np.float32), hint)
+        name = self._extents.vector(items, hint)
         if holds_many(kinds[field]) or _wants_vector(op, field):
             return name
         if isinstance(value, Dim):
             axes = self._array(np.array([0], np.int64), "axes")
             return self._apply("Squeeze", [name, axes], {})
-        return self._array(np.array(value, np.int64), field)
+        return self._array(np.array(value, np.int64), hint)
 
     def _apply(self, op: str, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
         """A node of a computation of extents."""

@@ -38,8 +38,8 @@ def main() -> None:
     net.fit(x, y, epochs=options.epochs, batch_size=32, seed=1,
             optimizer=lp.Adam(lp.CosineDecay(0.003, steps)),
             loss="sparse_categorical_crossentropy", metrics=["accuracy"])  # fmt: skip
-    net.set_weights([np.round(array, 4) for array in net.get_weights()])
     net.astype("float64")
+    net.set_weights([np.round(array, 4) for array in net.get_weights()])
     x_test = digits["x_test"].reshape(-1, 784) / 256
     accuracy = (net.predict(x_test).argmax(axis=1) == digits["y_test"]).mean()
     TARGET.parent.mkdir(exist_ok=True)

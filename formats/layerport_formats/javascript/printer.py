@@ -23,7 +23,7 @@ from layerport.loops.ir import (
 from layerport.loops.target import Target
 
 NATIVE = frozenset(FLOAT_FUNCTIONS) - {"erf", "rint"} | {"pow"}
-TARGET = Target(lanes=1, rows=4, columns=4, lone_columns=4, unroll=8, native=NATIVE)
+TARGET = Target(lanes=1, rows=4, columns=4, lone_columns=6, native=NATIVE)
 
 HELPERS: Mapping[str, str] = {
     "toInt": "const toInt = (x) => (x >= 2147483647 ? 2147483647 : x <= -2147483648 ? -2147483648 "

@@ -75,9 +75,12 @@ class _Checker:
                 for expr in subexpressions(value) if value is not None else ():
                     if isinstance(expr, Load) and not self._keeps(expr.buffer, expr.index, strides):
                         return False
-                    if isinstance(expr, Position) and expr.index.factor(self._variable):
+                    if isinstance(expr, Position) and self._counts_samples(expr.index, strides):
                         return False
         return True
+
+    def _counts_samples(self, index: Index, strides: Mapping[str, int]) -> bool:
+        return bool(index.terms.keys() & {self._variable, *strides})
 
     def _keeps(self, buffer: Buffer, index: Index, strides: Mapping[str, int]) -> bool:
         """Whether an access inside open batch loops stays in the loop's own sample."""

@@ -5,6 +5,7 @@ They take expressions and Python numbers, and are named after NumPy's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ __all__ = [
     "from_ufunc",
     "greater",
     "greater_equal",
+    "highest",
     "less",
     "less_equal",
     "log",
@@ -45,6 +47,7 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "lowest",
     "maximum",
     "minimum",
     "not_equal",
@@ -65,6 +68,16 @@ __all__ = [
 def number(value: float | int | bool, dtype: DType = "f32") -> Expr:
     """A constant of the given type."""
     return as_expr(value, dtype)
+
+
+def lowest(dtype: DType) -> Expr:
+    """A number that no other of the type is below."""
+    return number({"f32": -math.inf, "i32": -(2**31), "u32": 0, "bool": False}[dtype], dtype)
+
+
+def highest(dtype: DType) -> Expr:
+    """A number that no other of the type is above."""
+    return number({"f32": math.inf, "i32": 2**31 - 1, "u32": 2**32 - 1, "bool": True}[dtype], dtype)
 
 
 def _unary(name: str, x: Operand) -> Expr:

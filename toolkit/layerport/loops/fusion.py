@@ -8,10 +8,13 @@ operator may also take in the group that makes its operand.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from layerport.dim import same_shape
 from layerport.graph import Graph, Node, Value
 from layerport.op import Op
+
+Uses: TypeAlias = "dict[Value, list[Node | None]]"
 
 
 @dataclass(eq=False)
@@ -70,29 +73,32 @@ def group(graph: Graph, *, widest: int) -> list[Group]:
     ----------
     widest : how many elements of an inlined, costly operand may be computed side by side.
     """
+    uses = graph.uses()
     groups: list[Group] = []
     origin: dict[Value, int] = {}
     for node in graph.nodes:
         made_in = max((origin.get(v, -1) for v in node.inputs if v is not None), default=-1)
         if is_view(node.op):
             place = made_in
-        elif node.op.elementwise and made_in >= 0 and _joins(node, groups, made_in, origin):
+        elif node.op.elementwise and made_in >= 0 and _joins(node, groups, made_in, origin, uses):
             groups[made_in].epilogue.append(node)
             place = made_in
         else:
             groups.append(Group(node))
             place = len(groups) - 1
         origin.update(dict.fromkeys(node.outputs, place))
-    uses = graph.uses()
     for item in groups:
         own = set(item.nodes)
         item.stored = [v for v in item.values if any(n not in own for n in uses.get(v, []))]
     return _with_inlined(groups, uses, widest)
 
 
-def _joins(node: Node, groups: list[Group], place: int, origin: dict[Value, int]) -> bool:
+def _joins(
+    node: Node, groups: list[Group], place: int, origin: dict[Value, int], uses: Uses
+) -> bool:
     target = groups[place]
-    if len(target.anchor.outputs) != 1 or lays_operands(target.anchor.op):
+    used = [value for value in target.anchor.outputs if value in uses]
+    if used != [target.anchor.outputs[0]] or lays_operands(target.anchor.op):
         return False
     shape = target.anchor.outputs[0].shape
     made = set(target.values)
@@ -102,9 +108,7 @@ def _joins(node: Node, groups: list[Group], place: int, origin: dict[Value, int]
     return fitting and same_shape(node.outputs[0].shape, shape)
 
 
-def _with_inlined(
-    groups: list[Group], uses: dict[Value, list[Node | None]], widest: int
-) -> list[Group]:
+def _with_inlined(groups: list[Group], uses: Uses, widest: int) -> list[Group]:
     """Move the producers of pooling operators into them."""
     by_value = {value: item for item in groups for value in item.values}
     gone: set[Group] = set()

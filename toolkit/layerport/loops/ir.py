@@ -131,6 +131,19 @@ class Index:
         return "+".join(words).replace("+-", "-")
 
 
+def dot(places: Sequence[Index | int], steps: Sequence[int]) -> Index:
+    """The place in a flat run of elements whose axes are `steps` apart."""
+    total = Index(0)
+    for place, step in zip(places, steps, strict=True):
+        total = total + Index.of(place) * step
+    return total
+
+
+def moved(places: Sequence[Index], by: Sequence[Size]) -> tuple[Index, ...]:
+    """An index moved along each axis."""
+    return tuple(place + distance for place, distance in zip(places, by, strict=True))
+
+
 Size: TypeAlias = "int | Index"
 """An extent: a number, or affine in the batch size."""
 

@@ -292,24 +292,22 @@ class _Lowering(Memory):
         return Result(shape, dtype_of(value.dtype), view, lambda index, value: None)
 
     def _result(self, value: Value, item: Group, emitter: Emitter) -> Result:
+        """Where the anchor's elements go: through the epilogue, if they have one, into buffers."""
+        first = value is item.anchor.outputs[0]
+        reached = [value, *(v for node in item.epilogue for v in node.outputs if first)]
+        stored = [v for v in reached if v in item.stored]
+        if not stored:
+            return self._virtual(value)
+
         def store(index: tuple[At, ...], element: Expr) -> None:
             place = tuple(as_index(emitter, i) for i in index)
-            if len(item.anchor.outputs) > 1:
-                self._store(value, place, element, emitter)
-                return
-            made = self._finish(item, emitter, place, element)
-            for stored in item.stored:
-                self._store(stored, place, made[stored], emitter)
+            made = self._finish(item, emitter, place, element) if first else {value: element}
+            for target in stored:
+                view = self._places.place(target)
+                emitter.add(Store(view.buffer, view.at(place), made[target]))
 
-        stored = next((v for v in (value, *item.stored) if v in item.stored), value)
-        view = self._places.place(stored)
+        view = self._places.place(stored[0])
         return Result(self._batch.sizes(value.shape), dtype_of(value.dtype), view, store)
-
-    def _store(
-        self, value: Value, place: tuple[Index, ...], element: Expr, emitter: Emitter
-    ) -> None:
-        view = self._places.place(value)
-        emitter.add(Store(view.buffer, view.at(place), element))
 
     def _finish(
         self, item: Group, emitter: Emitter, index: tuple[At, ...], element: Expr

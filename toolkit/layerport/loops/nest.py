@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from layerport.errors import UnsupportedError
-from layerport.loops.functions import less, maximum, minimum, select
+from layerport.loops.functions import cast, exp, less, log, maximum, minimum, select
 from layerport.loops.ir import (
     Buffer,
     DType,
@@ -229,6 +229,10 @@ class NestBuilder:
         """The operands that are there."""
         return [source for source in self.inputs if source is not None]
 
+    def optional(self, position: int) -> Source | None:
+        """The operand at this position, or None where it is absent."""
+        return self.inputs[position] if position < len(self.inputs) else None
+
     # Loops and locals -----------------------------------------------------------------------
 
     def loop(self, extent: Size, *, parallel: bool = False) -> Any:
@@ -260,6 +264,46 @@ class NestBuilder:
         """A name for a value that is used several times."""
         return self._emitter.let(as_expr(value))
 
+    def sum(self, shape: Sequence[Size], term: Callable[..., Operand], dtype: DType = "f32") -> Var:
+        """The sum of ``term(*k)`` over all k below `shape`."""
+        total = self.local(0, dtype)
+        with self.loops(shape) as k:
+            total += term(*k)
+        return total.var
+
+    def largest(
+        self, shape: Sequence[Size], term: Callable[..., Operand], start: Operand = -np.inf
+    ) -> Var:
+        """The largest ``term(*k)`` over all k below `shape`; NaN if there is one."""
+        best = self.local(start)
+        with self.loops(shape) as k:
+            best.set(maximum(term(*k), best))
+        return best.var
+
+    def log_sum_exp(self, shape: Sequence[Size], term: Callable[..., Expr]) -> Var:
+        """``log(sum(exp(term(*k))))`` over all k below `shape`, without overflow."""
+        top = self.largest(shape, term)
+        # An infinite maximum must not be subtracted: inf - inf is NaN where the result is not.
+        limit = float(np.finfo(np.float32).max)
+        shift = self.let(minimum(maximum(top, -limit), limit))
+        total = self.sum(shape, lambda *k: exp(term(*k) - shift))
+        return self.let(log(total) + shift)
+
+    @contextmanager
+    def along(self, shape: Sequence[Size], axis: int) -> Iterator[Callable[[At], tuple[At, ...]]]:
+        """Loops over all axes but one; yields a function from a place on that axis to an index."""
+        with self.loops([*shape[:axis], *shape[axis + 1 :]], parallel=True) as rest:
+            yield lambda place: (*rest[:axis], place, *rest[axis:])
+
+    @contextmanager
+    def sweep(
+        self, shape: Sequence[Size], order: Sequence[int] | None = None
+    ) -> Iterator[tuple[Index, ...]]:
+        """Parallel loops over `shape`, nested in the memory order of the first output."""
+        axes = self.outputs[0].view.order if order is None else order
+        with self.loops([shape[axis] for axis in axes], parallel=True) as variables:
+            yield tuple(variables[list(axes).index(axis)] for axis in range(len(shape)))
+
     def each(self, element: Callable[..., Operand], *, split: Mapping[int, int] = {}) -> None:
         """Compute every element of the (first) output.
 
@@ -270,33 +314,30 @@ class NestBuilder:
             index inside the group).
         """
         result = self.outputs[0]
-        if self._capture and not split:
-            self.captured = lambda *index: as_expr(element(*index), result.dtype)
+        if self._capture:
+            if all(groups == 1 for groups in split.values()):
+                self.captured = lambda *index: as_expr(
+                    element(*_paired(index, split)), result.dtype
+                )
             return
-        loops: list[tuple[int, Size]] = []
-        for axis in result.view.order:
-            extent = result.shape[axis]
+        shape: list[Size] = []
+        order: list[int] = []
+        first: list[int] = []
+        for axis, extent in enumerate(result.shape):
+            first.append(len(shape))
             if axis in split:
                 assert isinstance(extent, int)
-                loops.append((axis, split[axis]))
-                loops.append((axis, extent // split[axis]))
+                shape += [split[axis], extent // split[axis]]
             else:
-                loops.append((axis, extent))
-        with self.loops([extent for _, extent in loops], parallel=True) as variables:
-            at: dict[int, list[Index]] = {}
-            for (axis, _), variable in zip(loops, variables, strict=True):
-                at.setdefault(axis, []).append(variable)
-            place: list[Index] = []
-            arguments: list[Index] = []
-            for axis, extent in enumerate(result.shape):
-                arguments += at[axis]
-                if axis in split:
-                    assert isinstance(extent, int)
-                    group, inner = at[axis]
-                    place.append(group * (extent // split[axis]) + inner)
-                else:
-                    place.append(at[axis][0])
-            result[tuple(place)] = element(*arguments)
+                shape.append(extent)
+        for axis in result.view.order:
+            order += [first[axis], first[axis] + 1] if axis in split else [first[axis]]
+        with self.sweep(shape, order) as at:
+            place = [
+                at[start] * shape[start + 1] + at[start + 1] if axis in split else at[start]  # type: ignore[operator]
+                for axis, start in enumerate(first)
+            ]
+            result[tuple(place)] = element(*at)
 
     # Memory and indices ---------------------------------------------------------------------
 
@@ -308,18 +349,35 @@ class NestBuilder:
         """Numbers that are known now, to be indexed by loop variables."""
         return self._memory.constant(np.asarray(array), self._emitter)
 
+    def index(self, position: Expr) -> Index:
+        """A value as an index; it is known to be in bounds (from a table, say)."""
+        return as_index(self._emitter, position)
+
+    def count(self, extents: Sequence[Size], dtype: DType = "f32") -> Expr:
+        """How many elements there are in these extents."""
+        total = as_expr(1, dtype)
+        for extent in extents:
+            total = total * cast(as_expr(Index.of(extent)), dtype)
+        return total
+
     def gather_index(self, position: Expr, extent: Size) -> Index:
         """A loaded position as an index: negative ones count from the end, all are in bounds."""
         size = as_expr(Index.of(extent) if isinstance(extent, Index) else extent, "i32")
         wrapped = select(less(position, 0), position + size, position)
         inside = maximum(minimum(wrapped, size - 1), 0)
-        return Index.variable(self._emitter.let(inside).name)
+        return as_index(self._emitter, inside)
 
     def as_number(self, index: Index | int, dtype: DType = "i32") -> Expr:
         """An index as a value."""
-        from layerport.loops.functions import cast
-
         return cast(as_expr(Index.of(index)), dtype)
+
+
+def _paired(index: Sequence[At], split: Mapping[int, int]) -> list[At]:
+    """An index with the pair (0, i) in place of i for axes that are one group."""
+    found: list[At] = []
+    for axis, place in enumerate(index):
+        found += [0, place] if axis in split else [place]
+    return found
 
 
 class Memory:

@@ -134,9 +134,9 @@ class Places:
                 return self._viewed_order(node, operand, value)
         if node.op.channels_last and value.ndim > 2:
             return (0, *range(2, value.ndim), 1)
-        for operand in node.inputs:
-            if operand in self._orders and operand.ndim == value.ndim:
-                return self._orders[operand]
+        for known in node.inputs:
+            if known in self._orders and known.ndim == value.ndim:
+                return self._orders[known]
         return tuple(range(value.ndim))
 
     def _viewed_order(self, node: Node, operand: Value, value: Value) -> Order:

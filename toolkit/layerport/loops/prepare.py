@@ -11,13 +11,25 @@ from layerport.ops.shape import Transpose, Unsqueeze
 
 def prepare(graph: Graph) -> Graph:
     """An equal graph that lowers to simpler nests."""
-    return graph.replay(_decompose).replay(_sink_transpose)
+    return _decomposed(graph).replay(_sink_transpose)
 
 
-def _decompose(
-    build: Builder, node: Node, inputs: tuple[Value | None, ...]
-) -> Value | Sequence[Value] | None:
-    return node.op.decompose(build, *inputs)
+def _decomposed(graph: Graph) -> Graph:
+    """Replace operators by simpler ones until all are simple."""
+    changed = True
+
+    def decompose(
+        build: Builder, node: Node, inputs: tuple[Value | None, ...]
+    ) -> Value | Sequence[Value] | None:
+        nonlocal changed
+        made = node.op.decompose(build, *inputs)
+        changed = changed or made is not None
+        return made
+
+    while changed:
+        changed = False
+        graph = graph.replay(decompose)
+    return graph
 
 
 def _sink_transpose(

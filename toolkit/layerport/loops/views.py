@@ -15,7 +15,7 @@ import numpy as np
 
 from layerport.dim import Dim, Extent, Shape
 from layerport.errors import UnsupportedError
-from layerport.loops.ir import Buffer, Index, Size
+from layerport.loops.ir import Buffer, Index, Size, dot
 from layerport.op import NDArray, Op
 
 T = TypeVar("T")
@@ -36,10 +36,7 @@ class View:
         """The place of an element."""
         if len(index) != len(self.shape):
             raise IndexError(f"{len(index)} indices for a value with {len(self.shape)} axes")
-        place = Index(self.offset)
-        for position, stride in zip(index, self.strides, strict=True):
-            place = place + Index.of(position) * stride
-        return place
+        return dot(index, self.strides) + self.offset
 
     @property
     def order(self) -> Order:
@@ -60,6 +57,18 @@ def strides_for(shape: Sequence[int], order: Order | None = None) -> tuple[int, 
         strides[axis] = step
         step *= shape[axis]
     return tuple(strides)
+
+
+def static_extents(shape: Sequence[Size]) -> tuple[int, ...]:
+    """Extents that must be numbers.
+
+    Raises
+    ------
+    UnsupportedError : when one depends on the batch.
+    """
+    if any(isinstance(extent, Index) for extent in shape):
+        raise UnsupportedError(f"the extents {tuple(shape)} depend on the batch")
+    return tuple(int(extent) for extent in shape)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,19 @@ from layerport.dim import (
     static_shape,
 )
 from layerport.errors import ShapeError
+from layerport.loops.ir import as_expr, moved
+from layerport.loops.views import static_extents
 from layerport.op import OURS, NDArray, Op, TensorType
 from layerport.ops.axes import normalize_axes, normalize_axis
 from layerport.ops.base import common_dtype
 from layerport.ops.indexing import Slice, SliceGrad, add_along
+from layerport.ops.shape import Transpose
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.loops.ir import Index, Size
+    from layerport.loops.nest import NestBuilder
+    from layerport.numpy_engine.emit import Emitter
 
 PadMode: TypeAlias = Literal["constant", "reflect", "edge", "wrap"]
 
@@ -63,10 +69,29 @@ class Concat(Op):
     def evaluate(self, *inputs: NDArray) -> NDArray:
         return np.concatenate(inputs, axis=self.axis)
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        for position, x in enumerate(inputs):
+            emitter.copy(self.window(outputs[0], position, *inputs), x)
+
+    def window(self, output: NDArray, operand: int, *inputs: NDArray) -> NDArray:
+        axis = normalize_axis(self.axis, output.ndim)
+        start = sum(x.shape[axis] for x in inputs[:operand])
+        return output[(slice(None),) * axis + (slice(start, start + inputs[operand].shape[axis]),)]
+
     def gradient(self, dy: Any, y: Any, *inputs: Any) -> Sequence[Any]:
         axis = normalize_axis(self.axis, len(dy.shape))
         parts = _bounds([x.shape[axis] for x in inputs])
         return [Slice((start,), (end,), (axis,))(dy) for start, end in parts]
+
+    def loops(self, nest: NestBuilder) -> None:
+        (y,) = nest.outputs
+        axis = normalize_axis(self.axis, y.ndim)
+        start: Size = 0
+        for x in nest.operands:
+            if not x.in_place:
+                with nest.sweep(x.shape) as at:
+                    y[*at[:axis], at[axis] + start, *at[axis + 1 :]] = x[at]
+            start = start + x.shape[axis]
 
     def simplify(self, build: Builder, *inputs: Value) -> Value | None:
         axis = normalize_axis(self.axis, inputs[0].ndim)
@@ -151,6 +176,19 @@ class Tile(Op):
 
     def simplify(self, build: Builder, x: Value) -> Value | None:
         return x if all(is_extent(n, 1) for n in self.repeats) else None
+
+    def loops(self, nest: NestBuilder) -> None:
+        (x,) = nest.operands
+        repeats = static_shape(self.repeats)
+        times = {axis: number for axis, number in enumerate(repeats) if number != 1}
+
+        def element(*at: Index) -> Any:
+            places = list(at)  # a repeated axis comes as the pair (which repeat, place)
+            for axis in times:
+                del places[axis]
+            return x[tuple(places)]
+
+        nest.each(element, split=times)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,6 +281,49 @@ class Pad(_Padded):
         ends = tuple(extent + after for extent, (_, after) in zip(x.shape, widths, strict=True))
         return build.one(Slice(starts, ends, tuple(range(x.ndim))), x)
 
+    def window(self, output: NDArray, operand: int, *inputs: NDArray) -> NDArray | None:
+        widths = self.static_widths(output.ndim)
+        if operand or self.mode != "constant" or any(min(pair) < 0 for pair in widths):
+            return None
+        extents = zip(widths, inputs[0].shape, strict=True)
+        part: NDArray = output[tuple(slice(a, a + extent) for (a, _), extent in extents)]
+        return part
+
+    def loops(self, nest: NestBuilder) -> None:
+        x, y, fill = nest.operands[0], nest.outputs[0], nest.optional(1)
+        widths = self.static_widths(x.ndim)
+        if self.mode != "constant":
+            self._repeated_loops(nest, widths)
+            return
+        taken = [max(-before, 0) for before, _ in widths]
+        first = [max(before, 0) for before, _ in widths]
+        inside = [e + min(a, 0) + min(b, 0) for e, (a, b) in zip(x.shape, widths, strict=True)]
+        if not x.in_place:
+            with nest.sweep(inside) as at:
+                y[moved(at, first)] = x[moved(at, taken)]
+        for axis, (before, after) in enumerate(widths):
+            # Beside this axis: inside on the axes before, whole on those behind.
+            strips: list[tuple[int, Size]] = [(before, 0), (after, inside[axis] + first[axis])]
+            for width, start in strips:
+                if width > 0:
+                    with nest.sweep([*inside[:axis], width, *y.shape[axis + 1 :]]) as at:
+                        corner = [*first[:axis], start, *[0] * (x.ndim - axis - 1)]
+                        number = as_expr(0, y.dtype) if fill is None else fill.broadcast(at)
+                        y[moved(at, corner)] = number
+
+    def _repeated_loops(self, nest: NestBuilder, widths: Sequence[tuple[int, int]]) -> None:
+        x = nest.operands[0]
+        tables = {}
+        for axis, (before, after) in enumerate(widths):
+            if before or after:
+                (extent,) = static_extents(x.shape[axis : axis + 1])
+                tables[axis] = nest.table(_sources(extent, before, after, self.mode))
+
+        def element(*at: Index) -> Any:
+            return x[tuple(tables[axis][i] if axis in tables else i for axis, i in enumerate(at))]
+
+        nest.each(element)
+
 
 def _sources(extent: int, before: int, after: int, mode: PadMode) -> NDArray:
     """Which element of an axis each element of the padded axis is."""
@@ -277,3 +358,24 @@ class PadGrad(_Padded):
 
     def gradient(self, ddx: Any, dx: Any, dy: Any) -> Sequence[Any]:
         return (Pad(self.pads, self.mode, self.axes)(ddx),)
+
+    def decompose(self, build: Builder, dy: Value) -> Value | None:
+        """A product with a matrix of zeros and ones along each axis."""
+        for axis, (before, after) in enumerate(self.static_widths(dy.ndim)):
+            if before or after:
+                (padded,) = static_shape(dy.shape[axis : axis + 1])
+                sources = _sources(padded - before - after, before, after, self.mode)
+                matrix = sources[:, np.newaxis] == np.arange(padded - before - after)
+                dy = product_along(build, dy, axis, matrix.astype(dy.dtype))
+        return dy
+
+
+def product_along(build: Builder, x: Value, axis: int, matrix: NDArray) -> Value:
+    """The product of each line along an axis with a matrix (extent before, extent after)."""
+    from layerport.ops.matmul import MatMul
+
+    order = [*range(axis), *range(axis + 1, x.ndim), axis]
+    back = tuple(order.index(a) for a in range(x.ndim))
+    lines = build.one(Transpose(tuple(order)), x)
+    made = build.one(MatMul(), lines, build.constant(matrix, x.dtype))
+    return build.one(Transpose(back), made)

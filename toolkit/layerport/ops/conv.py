@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from layerport.dim import Dim, Extent, Shape, is_extent, is_static, same_extent, static_shape
 from layerport.errors import ShapeError, UnsupportedError
+from layerport.loops.views import static_extents
 from layerport.op import OURS, NDArray, TensorType, apply
+from layerport.ops.arrange import Pad
 from layerport.ops.base import common_dtype
 from layerport.ops.conv_kernels import correlate, correlate_windows, scatter
-from layerport.ops.indexing import Slice
+from layerport.ops.indexing import Slice, SliceGrad
+from layerport.ops.shape import Reshape, Transpose
 from layerport.ops.windows import AutoPad, Axis, Windowed, halves, of_rank, reaches
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.loops.ir import Index
+    from layerport.loops.nest import NestBuilder
 
 
 def _check_operands(x: Value, w: Value, b: Value | None, channels: Extent) -> None:
@@ -99,6 +104,28 @@ class Conv(_Convolving):
     def simplify(self, build: Builder, x: Value, w: Value, b: Value | None = None) -> Value | None:
         return self.simpler(build, x.shape[2:], w.shape[2:], x, w, *([] if b is None else [b]))
 
+    def decompose(self, build: Builder, x: Value, w: Value, b: Value | None = None) -> Value | None:
+        if not any(self.pads):
+            return None
+        plain = dataclasses.replace(self, pads=())
+        return build.one(plain, padded(build, x, self.pads), w, *([] if b is None else [b]))
+
+    def loops(self, nest: NestBuilder) -> None:
+        x, w = nest.operands[:2]
+        b = nest.optional(2)
+        outputs, inputs = static_extents(w.shape[:2])
+        filters = outputs // self.group
+
+        def element(n: Index, g: Index, m: Index, *window: Index) -> Any:
+            output = g * filters + m
+            total = nest.local(b[output] if b else 0.0)
+            with nest.loops(w.shape[1:]) as (c, *tap):
+                place = self.places(window, tap)
+                total += x[n, g * inputs + c, *place] * w[output, c, *tap]
+            return total
+
+        nest.each(element, split={1: self.group})
+
 
 @dataclasses.dataclass(frozen=True)
 class ConvWeightGrad(_Convolving):
@@ -120,6 +147,28 @@ class ConvWeightGrad(_Convolving):
 
     def simplify(self, build: Builder, x: Value, dy: Value) -> Value | None:
         return self.simpler(build, x.shape[2:], self.kernel_shape, x, dy)
+
+    def decompose(self, build: Builder, x: Value, dy: Value) -> Value | None:
+        """Pad x so that the windows of dy just fit."""
+        axes = self.axes(static_shape(x.shape[2:]), self.kernel_shape, static_shape(dy.shape[2:]))
+        pads = (*(axis.before for axis in axes), *(axis.lacking for axis in axes))
+        if not any(pads):
+            return None
+        return build.one(dataclasses.replace(self, pads=()), padded(build, x, pads), dy)
+
+    def loops(self, nest: NestBuilder) -> None:
+        x, dy = nest.operands
+        channels, outputs = static_extents((x.shape[1], dy.shape[1]))
+        inputs, filters = channels // self.group, outputs // self.group
+
+        def element(g: Index, m: Index, c: Index, *tap: Index) -> Any:
+            total = nest.local(0.0)
+            with nest.loops((x.shape[0], *dy.shape[2:])) as (n, *window):
+                place = self.places(window, tap)
+                total += x[n, g * inputs + c, *place] * dy[n, g * filters + m, *window]
+            return total
+
+        nest.each(element, split={0: self.group})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +194,9 @@ class ConvInputGrad(_Convolving):
 
     def simplify(self, build: Builder, dy: Value, w: Value) -> Value | None:
         return self.simpler(build, self.extents, w.shape[2:], dy, w)
+
+    def decompose(self, build: Builder, dy: Value, w: Value) -> Value | None:
+        return transposed_as_convolution(build, self, dy, w, static_shape(self.extents))
 
 
 def _cropped(x: Any, shape: Shape) -> Any:
@@ -277,6 +329,67 @@ class ConvTranspose(_Convolving):
 
     def simplify(self, build: Builder, x: Value, w: Value, b: Value | None = None) -> Value | None:
         return self.simpler(build, x.shape[2:], w.shape[2:], x, w, *([] if b is None else [b]))
+
+    def decompose(self, build: Builder, x: Value, w: Value, b: Value | None = None) -> Value | None:
+        extents = static_shape(self.results(x.shape[2:], static_shape(w.shape[2:])))
+        return transposed_as_convolution(build, self, x, w, extents, b)
+
+
+# As simpler operators -------------------------------------------------------------------
+
+
+def padded(build: Builder, x: Value, pads: Sequence[int], fill: Any = 0) -> Value:
+    """`x` with its spatial axes surrounded by a number; negative widths crop."""
+    rank = x.ndim - 2
+    widths = (0, 0, *pads[:rank], 0, 0, *pads[rank:])
+    return build.one(Pad(widths), x, build.constant(fill, x.dtype))
+
+
+def transposed_as_convolution(
+    build: Builder,
+    op: _Convolving,
+    x: Value,
+    w: Value,
+    extents: Sequence[int],
+    b: Value | None = None,
+) -> Value:
+    """A transposed convolution with a result of these extents, as a plain one.
+
+    Zeros go between the elements of x where the stride is above 1, and around it; the kernel is
+    turned around, and its input and output channels trade places.
+    """
+    kernel, before = static_shape(w.shape[2:]), op.pads[: len(extents)]
+    spans = reaches(kernel, op.dilations)
+    spread = _spread_apart(build, x, op.strides)
+    first = [reach - 1 - pad for reach, pad in zip(spans, before, strict=True)]
+    inner = static_shape(spread.shape[2:])
+    last = [e + r - 1 - f - i for e, r, f, i in zip(extents, spans, first, inner, strict=True)]
+    plain = Conv(dilations=op.dilations, group=op.group)
+    weights = _turned(build, w, op.group)
+    around = padded(build, spread, (*first, *last))
+    return build.one(plain, around, weights, *([] if b is None else [b]))
+
+
+def _spread_apart(build: Builder, x: Value, strides: Sequence[int]) -> Value:
+    """`x` with its elements `strides` apart along the spatial axes, zeros between them."""
+    if all(stride == 1 for stride in strides):
+        return x
+    rank = len(strides)
+    ends = tuple((e - 1) * s + 1 for e, s in zip(x.shape[2:], strides, strict=True))
+    axes = tuple(range(2, 2 + rank))
+    shape = (*x.shape[:2], *ends)
+    return build.one(SliceGrad((0,) * rank, ends, axes, tuple(strides), shape), x)
+
+
+def _turned(build: Builder, w: Value, group: int) -> Value:
+    """Weights of a transposed convolution as those of a plain one."""
+    inputs, outputs, *kernel = static_shape(w.shape)
+    rank = len(kernel)
+    grouped = build.one(Reshape((group, inputs // group, outputs, *kernel)), w)
+    swapped = build.one(Transpose((0, 2, 1, *range(3, 3 + rank))), grouped)
+    whole = build.one(Reshape((group * outputs, inputs // group, *kernel)), swapped)
+    starts, axes = tuple(k - 1 for k in kernel), tuple(range(2, 2 + rank))
+    return build.one(Slice(starts, (-(2**31),) * rank, axes, (-1,) * rank), whole)
 
 
 # Functions ------------------------------------------------------------------------------

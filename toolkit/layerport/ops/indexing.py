@@ -10,12 +10,15 @@ import numpy as np
 
 from layerport.dim import Dim, Extent, Shape, is_extent, same_extent, static_shape
 from layerport.errors import ShapeError
+from layerport.loops.functions import cast, equal, greater_equal, less, less_equal, select
+from layerport.loops.ir import Index, as_expr
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops.axes import normalize_axes, normalize_axis
 from layerport.ops.shape import Squeeze
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.loops.nest import NestBuilder
     from layerport.numpy_engine.emit import Emitter
 
 _FAR = 2**31 - 1
@@ -147,6 +150,35 @@ class SliceGrad(_Sliced):
     def gradient(self, ddx: Any, dx: Any, dy: Any) -> Sequence[Any]:
         return (Slice(self.starts, self.ends, self.axes, self.steps)(ddx),)
 
+    def decompose(self, build: Builder, dy: Value) -> Value | None:
+        """Zeros around the operand, where it is not spread apart."""
+        from layerport.ops.arrange import Pad
+
+        spans = self.spans(self.shape)
+        if any(span.step != 1 for span in spans):
+            return None
+        ends = [span.start + span.length for span in spans]
+        behind = (extent - end for extent, end in zip(self.shape, ends, strict=True))
+        return build.one(Pad((*(span.start for span in spans), *behind)), dy)
+
+    def loops(self, nest: NestBuilder) -> None:
+        dy, y = nest.operands[0], nest.outputs[0]
+        tables = {}
+        for axis, span in enumerate(self.spans(self.shape)):
+            if not _is_whole(span, self.shape[axis]):
+                places = np.full(static_shape(self.shape[axis : axis + 1]), -1)
+                places[span.slice] = np.arange(*static_shape((span.length,)))
+                tables[axis] = nest.table(places), nest.table(np.maximum(places, 0))
+
+        def element(*at: Index) -> Any:
+            place = [tables[a][1][i] if a in tables else i for a, i in enumerate(at)]
+            value: Any = dy[tuple(place)]
+            for axis, (known, _) in tables.items():
+                value = select(less(known[at[axis]], 0), as_expr(0, y.dtype), value)
+            return value
+
+        nest.each(element)
+
 
 @dataclasses.dataclass(frozen=True)
 class Gather(Op):
@@ -182,6 +214,17 @@ class Gather(Op):
         end = 2**63 - 1 if place == -1 else place + 1
         return build.one(Squeeze((axis,)), build.one(Slice((place,), (end,), (axis,)), x))
 
+    def loops(self, nest: NestBuilder) -> None:
+        x, indices = nest.operands
+        axis = normalize_axis(self.axis, x.ndim)
+
+        def element(*at: Index) -> Any:
+            picked = indices[at[axis : axis + indices.ndim]]
+            place = nest.gather_index(picked, x.shape[axis])
+            return x[*at[:axis], place, *at[axis + indices.ndim :]]
+
+        nest.each(element)
+
 
 def add_along(target: NDArray, axis: int, indices: NDArray, values: NDArray) -> None:
     """Add `values` to `target` at `indices` along `axis`, also where indices repeat."""
@@ -208,6 +251,19 @@ class GatherGrad(Op):
 
     def gradient(self, ddx: Any, dx: Any, dy: Any, indices: Any) -> Sequence[Any]:
         return Gather(self.axis)(ddx, indices), None
+
+    def loops(self, nest: NestBuilder) -> None:
+        (dy, indices), (dx,) = nest.operands, nest.outputs
+        axis = normalize_axis(self.axis, dx.ndim)
+        total = nest.temporary(dx.shape)
+        with nest.loops(dx.shape, parallel=True) as at:
+            total[at] = 0.0
+        with nest.loops(dy.shape) as at:
+            picked = indices[at[axis : axis + indices.ndim]]
+            place = nest.gather_index(picked, dx.shape[axis])
+            target = (*at[:axis], place, *at[axis + indices.ndim :])
+            total[target] = total[target] + dy[at]
+        nest.each(lambda *at: total[at])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,6 +297,18 @@ class OneHot(Op):
         on = (dy * hot).sum()
         return None, np.stack([dy.sum() - on, on])
 
+    def loops(self, nest: NestBuilder) -> None:
+        (indices, values), (y,) = nest.operands, nest.outputs
+        axis = normalize_axis(self.axis, y.ndim)
+        depth = nest.count((y.shape[axis],), "i32")
+
+        def element(*at: Index) -> Any:
+            named = nest.let(cast(indices[*at[:axis], *at[axis + 1 :]], "i32"))
+            place = select(less(named, 0), named + depth, named)
+            return select(equal(place, nest.as_number(at[axis])), values[1], values[0])
+
+        nest.each(element)
+
 
 @dataclasses.dataclass(frozen=True)
 class Trilu(Op):
@@ -260,6 +328,16 @@ class Trilu(Op):
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (self(dy),)
+
+    def loops(self, nest: NestBuilder) -> None:
+        (x,) = nest.operands
+
+        def element(*at: Index) -> Any:
+            diagonal = nest.as_number(at[-1] - at[-2])
+            kept = (greater_equal if self.upper else less_equal)(diagonal, self.k)
+            return select(kept, x[at], as_expr(0, x.dtype))
+
+        nest.each(element)
 
 
 def one_hot(indices: Any, depth: Extent, *, axis: int = -1, dtype: Any = np.float32) -> Any:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from layerport.dim import Shape, same_shape
 from layerport.errors import ShapeError, TrainingError
+from layerport.loops.functions import cast, exp
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops import special
 from layerport.ops.activation import Softplus, log_softmax, sigmoid
@@ -19,6 +21,7 @@ from layerport.ops.base import Elementwise, check_real, common_dtype
 if TYPE_CHECKING:
     from layerport.graph import Value
     from layerport.loops.ir import Expr
+    from layerport.loops.nest import At, NestBuilder
     from layerport.numpy_engine.emit import Emitter
 
 
@@ -41,6 +44,27 @@ class _CrossEntropy(Op):
     def _through_probabilities(self, slope: Any, probabilities: Any) -> Any:
         weighted = slope * probabilities
         return weighted - probabilities * weighted.sum(axis=self.axis, keepdims=True)
+
+    @contextmanager
+    def rows(self, nest: NestBuilder) -> Iterator[tuple[Callable[[At], tuple[At, ...]], Expr]]:
+        """Loops over samples that store the probabilities.
+
+        Yields the function from a place on the axis to an index, and log(sum(exp(logits))).
+        """
+        logits, probabilities = nest.operands[0], nest.outputs[1]
+        axis = normalize_axis(self.axis, logits.ndim)
+        extent = logits.shape[axis : axis + 1]
+        with nest.along(logits.shape, axis) as at:
+            shift = nest.log_sum_exp(extent, lambda j: logits[at(j)])
+            with nest.loops(extent) as (j,):
+                probabilities[at(j)] = exp(logits[at(j)] - shift)
+            yield at, shift
+
+    def without_axis(self, at: Callable[[At], tuple[At, ...]]) -> tuple[At, ...]:
+        """The index of a sample's loss."""
+        index = at(0)
+        axis = normalize_axis(self.axis, len(index))
+        return index[:axis] + index[axis + 1 :]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +105,14 @@ class SoftmaxCrossEntropy(_CrossEntropy):
             dlogits = more if dlogits is None else dlogits + more
         return dlogits, dtargets
 
+    def loops(self, nest: NestBuilder) -> None:
+        logits, targets = nest.operands
+        axis = normalize_axis(self.axis, logits.ndim)
+        with self.rows(nest) as (at, shift):
+            extent = logits.shape[axis : axis + 1]
+            logs = nest.sum(extent, lambda j: targets[at(j)] * (logits[at(j)] - shift))
+            nest.outputs[0][self.without_axis(at)] = -logs
+
 
 @dataclasses.dataclass(frozen=True)
 class SparseSoftmaxCrossEntropy(_CrossEntropy):
@@ -114,6 +146,14 @@ class SparseSoftmaxCrossEntropy(_CrossEntropy):
             more = self._through_probabilities(dprobabilities, probabilities)
             dlogits = more if dlogits is None else dlogits + more
         return dlogits, None
+
+    def loops(self, nest: NestBuilder) -> None:
+        logits, targets = nest.operands
+        axis = normalize_axis(self.axis, logits.ndim)
+        with self.rows(nest) as (at, shift):
+            target = targets[self.without_axis(at)]
+            place = nest.gather_index(cast(target, "i32"), logits.shape[axis])
+            nest.outputs[0][self.without_axis(at)] = shift - logits[at(place)]
 
 
 def check_classes(targets: NDArray, classes: int) -> None:

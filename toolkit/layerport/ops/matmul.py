@@ -17,6 +17,9 @@ from layerport.ops.shape import Reshape, Transpose, Unsqueeze
 
 if TYPE_CHECKING:
     from layerport.graph import Value
+    from layerport.loops.ir import Index
+    from layerport.loops.nest import NestBuilder
+    from layerport.numpy_engine.emit import Emitter
 
 
 def _check_inner(a: Shape, b: Shape, inner_a: Extent, inner_b: Extent) -> None:
@@ -40,6 +43,19 @@ class MatMul(Op):
 
     def evaluate(self, a: NDArray, b: NDArray) -> NDArray:
         return np.asarray(np.matmul(a, b))
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (a, b), (y,) = inputs, outputs
+        if a.ndim == 1:
+            a, y = a[np.newaxis], y[..., np.newaxis, :] if b.ndim > 1 else y[np.newaxis]
+        if b.ndim == 1:
+            b, y = b[:, np.newaxis], y[..., np.newaxis]
+        emitter.matmul(a, b, y)
+
+    def memory_order(
+        self, inputs: Sequence[NDArray | None], shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        return tuple(range(len(shape)))
 
     def loops(self, nest: NestBuilder) -> None:
         a, b = nest.operands
@@ -117,9 +133,30 @@ class Gemm(Op):
             y += c if self.beta == 1 else (c * self.beta).astype(a.dtype, copy=False)
         return y
 
+    def emit(
+        self,
+        emitter: Emitter,
+        inputs: Sequence[NDArray | None],
+        outputs: Sequence[NDArray],
+    ) -> None:
+        a, b, c = (*inputs, None)[:3]
+        (y,) = outputs
+        if a is None or b is None:
+            return
+        emitter.matmul(a.T if self.transA else a, b.T if self.transB else b, y)
+        if self.alpha != 1:
+            emitter.ufunc(np.multiply, [y, emitter.constant(self.alpha, y.dtype)], y)
+        if c is None or self.beta == 0:
+            return
+        if self.beta != 1:
+            scaled = emitter.temp_like(c)
+            emitter.ufunc(np.multiply, [c, emitter.constant(self.beta, y.dtype)], scaled)
+            c = scaled
+        emitter.ufunc(np.add, [y, c], y)
+
     def loops(self, nest: NestBuilder) -> None:
         a, b = nest.operands[:2]
-        c = nest.inputs[2] if len(nest.inputs) > 2 else None
+        c = nest.optional(2)
         depth = a.shape[0 if self.transA else 1]
 
         def element(i: Index, j: Index) -> Any:

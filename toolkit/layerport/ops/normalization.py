@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layerport.dim import Shape, broadcast_shapes, is_static, same_extent, same_shape
+from layerport.dim import Shape, broadcast_shapes, is_static, same_extent, same_shape, size_of
 from layerport.errors import ShapeError
+from layerport.loops.functions import sqrt
 from layerport.op import NDArray, Op, TensorType, apply
 from layerport.ops.axes import normalize_axis
 from layerport.ops.base import check_real, common_dtype
 from layerport.ops.broadcasting import unbroadcast
+from layerport.ops.elementwise import Add, Div, Mul, Pow, Sqrt, Sub
 from layerport.ops.reduce import Count, kept_shape
+from layerport.ops.shape import Reshape, Unsqueeze
 
 if TYPE_CHECKING:
-    from layerport.graph import Value
+    from layerport.graph import Builder, Value
+    from layerport.loops.ir import Index
+    from layerport.loops.nest import NestBuilder
 
 
 def _beside_channels(vector: Any, rank: int) -> Any:
@@ -71,6 +76,17 @@ class BatchNormalization(Op):
             -factor * total,
             projected * factor * (inverse * inverse) * -0.5,
         )
+
+    def decompose(
+        self, build: Builder, x: Value, scale: Value, bias: Value, mean: Value, var: Value
+    ) -> Value | None:
+        def beside(vector: Value) -> Value:
+            return build.one(Unsqueeze(tuple(range(1, x.ndim - 1))), vector)
+
+        variance = build.one(Add(), var, build.constant(self.epsilon, x.dtype))
+        factor = build.one(Div(), scale, build.one(Sqrt(), variance))
+        scaled = build.one(Mul(), build.one(Sub(), x, beside(mean)), beside(factor))
+        return build.one(Add(), scaled, beside(bias))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +147,27 @@ class LayerNormalization(Op):
             dbias = None if bias is None else unbroadcast(dy, bias.shape)
         return sum(parts[1:], start=parts[0]), dscale, dbias
 
+    def loops(self, nest: NestBuilder) -> None:
+        (x, scale), bias = nest.operands[:2], nest.optional(2)
+        y, mean_out, inverse_out = nest.outputs
+        outer = x.ndim - len(self._axes(x.ndim))
+        inner = x.shape[outer:]
+        count = nest.count(inner)
+        with nest.loops(x.shape[:outer], parallel=True) as row:
+            mean = nest.let(nest.sum(inner, lambda *k: x[*row, *k]) / count)
+
+            def square(*k: Index) -> Any:
+                deviation = nest.let(x[*row, *k] - mean)
+                return deviation * deviation
+
+            variance = nest.sum(inner, square) / count
+            inverse = nest.let(1.0 / sqrt(variance + self.epsilon))
+            mean_out[*row, *[0] * len(inner)] = mean
+            inverse_out[*row, *[0] * len(inner)] = inverse
+            with nest.loops(inner) as k:
+                normal = (x[*row, *k] - mean) * inverse * scale.broadcast((*row, *k))
+                y[*row, *k] = normal + bias.broadcast((*row, *k)) if bias else normal
+
 
 def _count(x: Any, axes: tuple[int, ...]) -> Any:
     return apply(Count(axes, x.dtype.name), x)
@@ -182,3 +219,21 @@ class LRN(Op):
         band = (window if around else window.T).astype(x.dtype)
         flat: Shape = (x.shape[0], channels, -1)
         return np.matmul(band, x.reshape(flat)).reshape(x.shape)
+
+    def decompose(self, build: Builder, x: Value) -> Value | None:
+        """The mean of squares over neighbouring channels is an average pooling."""
+        from layerport.ops.pool import AveragePool
+
+        rows = size_of(x.shape[2:])
+        squares = build.one(Mul(), x, x)
+        image = build.one(Reshape((x.shape[0], 1, x.shape[1], rows)), squares)
+        window = AveragePool(
+            kernel_shape=(self.size, 1),
+            pads=((self.size - 1) // 2, 0, self.size // 2, 0),
+            count_include_pad=1,
+        )
+        mean = build.one(Reshape(x.shape), build.one(window, image))
+        weighted = build.one(Mul(), mean, build.constant(self.alpha, x.dtype))
+        base = build.one(Add(), weighted, build.constant(self.bias, x.dtype))
+        power = build.one(Pow(), base, build.constant(self.beta, x.dtype))
+        return build.one(Div(), x, power)

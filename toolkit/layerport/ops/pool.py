@@ -6,18 +6,35 @@ import dataclasses
 from collections.abc import Sequence
 from functools import reduce
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from layerport.dim import Shape, static_shape
 from layerport.errors import ShapeError
+from layerport.loops.functions import (
+    equal,
+    greater,
+    less,
+    logical_and,
+    logical_or,
+    lowest,
+    maximum,
+    not_equal,
+    select,
+)
+from layerport.loops.ir import dot
+from layerport.loops.views import static_extents, strides_for
 from layerport.op import OURS, NDArray, Op, TensorType, apply
+from layerport.ops.conv import ConvInputGrad, padded
+from layerport.ops.elementwise import Mul
 from layerport.ops.reduce import ReduceMax, ReduceMean
 from layerport.ops.windows import AutoPad, Axis, Windowed, of_rank, taps
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.loops.ir import Expr, Index
+    from layerport.loops.nest import NestBuilder, Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +52,21 @@ class _Pool(Windowed):
         if x.ndim != len(self.kernel_shape) + 2:
             raise ShapeError(f"{x.shape} is not batch, channels, and axes for {self.kernel_shape}")
         return x.shape[:2] + self.counts(x.shape[2:], self.kernel_shape)
+
+    def unpadded(self, extents: Shape) -> tuple[Self, tuple[int, ...]]:
+        """The operator without padding, and the pads that do the same."""
+        axes = self.axes(static_shape(extents), self.kernel_shape)
+        # Elements behind the last window do no harm.
+        pads = (*(a.before for a in axes), *(max(a.lacking, 0) for a in axes))
+        if not any(pads):
+            return self, pads
+        return dataclasses.replace(self, pads=(), ceil_mode=0), pads
+
+    @property
+    def absorbs(self) -> int:
+        rank = len(self.kernel_shape)
+        apart = of_rank(self.strides or (1,), rank, "strides") == self.kernel_shape
+        return prod(self.kernel_shape) if apart and set(self.dilations) <= {1} else 0
 
     def simpler(self, build: Builder, extents: Shape, *inputs: Value) -> Sequence[Value] | None:
         """The operator with all attributes written out, where they are not yet."""
@@ -95,6 +127,60 @@ class MaxPool(_Pool):
     def simplify(self, build: Builder, x: Value) -> Sequence[Value] | None:
         return self.simpler(build, x.shape[2:], x)
 
+    def decompose(self, build: Builder, x: Value) -> Value | None:
+        plain, pads = self.unpadded(x.shape[2:])
+        if plain is self or self.indices:
+            return None
+        return build.one(plain, padded(build, x, pads, _lowest(x.dtype)))
+
+    def loops(self, nest: NestBuilder) -> None:
+        (x,) = nest.operands
+        if self.indices:
+            self._search_loops(nest, x)
+            return
+
+        def element(n: Index, c: Index, *window: Index) -> Any:
+            def tap(*k: Index) -> Expr:
+                return x[n, c, *self.places(window, k)]
+
+            return nest.largest(self.kernel_shape, tap, lowest(x.dtype))
+
+        nest.each(element)
+
+    def _search_loops(self, nest: NestBuilder, x: Source) -> None:
+        """Value and place of the first maximum; taps outside repeat one that is inside."""
+        y, places = nest.outputs
+        spatial = static_extents(x.shape[2:])
+        axes = self.axes(spatial, self.kernel_shape)
+        tables = [nest.table(_inside(axis)) for axis in axes]
+        first_to_last = tuple(reversed(range(len(axes)))) if self.storage_order else None
+        steps = strides_for(spatial, first_to_last)
+        with nest.sweep(y.shape) as (n, c, *window):
+            best = nest.local(lowest(x.dtype))
+            where = nest.local(-1, "i32")
+            with nest.loops(self.kernel_shape) as tap:
+                at = zip(tables, window, tap, strict=True)
+                place = [nest.index(table[o, k]) for table, o, k in at]
+                value = nest.let(x[n, c, *place])
+                offset = nest.as_number(dot(place, steps))
+                nan = logical_and(not_equal(value, value), equal(best, best))
+                better = logical_or(logical_or(greater(value, best), nan), less(where, 0))
+                where.set(select(better, offset, where))
+                best.set(select(better, value, best))
+            y[n, c, *window] = best
+            (channels,) = static_extents(x.shape[1:2])
+            plane = nest.as_number(dot((n, c), (channels, 1)) * prod(spatial))
+            places[n, c, *window] = where.var + plane
+
+
+def _inside(axis: Axis) -> NDArray:
+    """The element of each tap (windows, kernel); outside the axis, one of the window's others."""
+    starts = np.arange(axis.count)[:, np.newaxis] * axis.stride - axis.before
+    places = starts + np.arange(axis.kernel) * axis.dilation
+    inside = (places >= 0) & (places < axis.extent)
+    rows = np.arange(axis.count)
+    return np.where(inside, places, places[rows, inside.argmax(axis=1)][:, np.newaxis])
+
 
 @dataclasses.dataclass(frozen=True)
 class MaxPoolGrad(_Pool):
@@ -118,6 +204,30 @@ class MaxPoolGrad(_Pool):
 
     def simplify(self, build: Builder, dy: Value, x: Value, y: Value) -> Sequence[Value] | None:
         return self.simpler(build, x.shape[2:], dy, x, y)
+
+    def decompose(self, build: Builder, dy: Value, x: Value, y: Value) -> Value | None:
+        plain, pads = self.unpadded(x.shape[2:])
+        if plain is self:
+            return None
+        around = build.one(plain, dy, padded(build, x, pads, _lowest(x.dtype)), y)
+        return padded(build, around, tuple(-pad for pad in pads))
+
+    def loops(self, nest: NestBuilder) -> None:
+        dy, x, y = nest.operands
+        spatial = static_extents(x.shape[2:])
+        steps = strides_for(spatial)
+        dx = nest.temporary((*x.shape[:2], prod(spatial)))
+        with nest.loops(dx.shape, parallel=True) as at:
+            dx[at] = 0.0
+        with nest.loops(x.shape[:2], parallel=True) as (n, c), nest.loops(y.shape[2:]) as window:
+            found = nest.local(-1, "i32")
+            with nest.loops(self.kernel_shape) as tap:
+                place = self.places(window, tap)
+                hit = logical_and(equal(x[n, c, *place], y[n, c, *window]), less(found, 0))
+                found.set(select(hit, nest.as_number(dot(place, steps)), found))
+            where = nest.gather_index(maximum(found, 0), prod(spatial))
+            dx[n, c, where] = dx[n, c, where] + select(less(found, 0), 0.0, dy[n, c, *window])
+        nest.each(lambda n, c, *place: dx[n, c, dot(place, steps)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +272,25 @@ class AveragePool(_Averaging):
     def simplify(self, build: Builder, x: Value) -> Sequence[Value] | None:
         return self.simpler(build, x.shape[2:], x)
 
+    def decompose(self, build: Builder, x: Value) -> Value | None:
+        """Zeros around x, and a correction where a window covers fewer elements."""
+        plain, pads = self.unpadded(x.shape[2:])
+        if plain is self:
+            return None
+        axes = self.axes(static_shape(x.shape[2:]), self.kernel_shape)
+        correction = prod(self.kernel_shape) / self.divisors(axes, x.dtype)
+        mean = build.one(plain, padded(build, x, pads))
+        return build.one(Mul(), mean, build.constant(correction, x.dtype))
+
+    def loops(self, nest: NestBuilder) -> None:
+        (x,) = nest.operands
+
+        def element(n: Index, c: Index, *window: Index) -> Any:
+            total = nest.sum(self.kernel_shape, lambda *k: x[n, c, *self.places(window, k)])
+            return total * (1 / prod(self.kernel_shape))
+
+        nest.each(element)
+
 
 @dataclasses.dataclass(frozen=True)
 class AveragePoolGrad(_Averaging):
@@ -191,6 +320,22 @@ class AveragePoolGrad(_Averaging):
     def simplify(self, build: Builder, dy: Value) -> Sequence[Value] | None:
         return self.simpler(build, self.extents, dy)
 
+    def decompose(self, build: Builder, dy: Value) -> Value | None:
+        """The adjoint of a convolution with ones, channel by channel."""
+        extents, channels = static_shape(self.extents), static_shape(dy.shape[1:2])
+        axes = self.axes(extents, self.kernel_shape, static_shape(dy.shape[2:]))
+        shares = build.constant(1 / self.divisors(axes, dy.dtype), dy.dtype)
+        ones = build.constant(np.ones((*channels, 1, *self.kernel_shape)), dy.dtype)
+        plain = ConvInputGrad(
+            kernel_shape=self.kernel_shape,
+            strides=tuple(axis.stride for axis in axes),
+            pads=(*(axis.before for axis in axes), *(axis.after for axis in axes)),
+            dilations=tuple(axis.dilation for axis in axes),
+            group=channels[0],
+            extents=extents,
+        )
+        return build.one(plain, build.one(Mul(), dy, shares), ones)
+
 
 @dataclasses.dataclass(frozen=True)
 class _GlobalPool(Op):
@@ -216,6 +361,9 @@ class GlobalAveragePool(_GlobalPool):
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return ReduceMean(_spatial(x)).gradient(dy, y, x)
 
+    def decompose(self, build: Builder, x: Value) -> Value | None:
+        return build.one(ReduceMean(_spatial(x)), x)
+
 
 @dataclasses.dataclass(frozen=True)
 class GlobalMaxPool(_GlobalPool):
@@ -226,6 +374,9 @@ class GlobalMaxPool(_GlobalPool):
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return ReduceMax(_spatial(x)).gradient(dy, y, x)
+
+    def decompose(self, build: Builder, x: Value) -> Value | None:
+        return build.one(ReduceMax(_spatial(x)), x)
 
 
 # Functions ------------------------------------------------------------------------------

@@ -35,10 +35,15 @@ import numpy as np
 
 from layerport.dim import Shape, static_shape
 from layerport.errors import ShapeError
+from layerport.loops.functions import bit_xor, cast, right_shift
+from layerport.loops.ir import as_expr, dot
+from layerport.loops.views import static_extents, strides_for
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 
 if TYPE_CHECKING:
     from layerport.graph import Value
+    from layerport.loops.ir import Expr
+    from layerport.loops.nest import NestBuilder
 
 FIRST = 0x7FEB352D
 SECOND = 0x846CA68B
@@ -92,6 +97,21 @@ class RandomUniform(Op):
     def gradient(self, dy: Any, y: Any, *operands: Any) -> Sequence[Any]:
         return (None,) * len(operands)
 
+    def loops(self, nest: NestBuilder) -> None:
+        seed, step, sample = (nest.let(operand[()]) for operand in nest.operands)
+        (y,) = nest.outputs
+        steps = strides_for(static_extents(y.shape[1:]))
+        with nest.loops(y.shape[:1], parallel=True) as (row,):
+            number = nest.as_number(row, "u32") + sample
+            words = (seed, as_expr(self.stream & _WRAP, "u32"), step, number)
+            first, second = (_key_in_loops(nest, words, golden) for golden in GOLDEN)
+            with nest.loops(y.shape[1:], parallel=True) as place:
+                element = nest.as_number(dot(place, steps), "u32") + GOLDEN[0]
+                x = _shifted(nest, first + _mix_in_loops(nest, element), 16) * FIRST
+                x = (_shifted(nest, x, 15) + second) * SECOND
+                x = _shifted(nest, x, 16)
+                y[row, *place] = cast(right_shift(x, 8), "f32") * 2.0**-24
+
 
 def _counting(length: int) -> NDArray:
     return np.arange(length, dtype=np.uint64).astype(np.uint32)
@@ -115,6 +135,25 @@ def _key(words: Sequence[NDArray], golden: int) -> NDArray:
     for word in words:
         h = _mix((h ^ word) + np.uint32(golden))
     return h
+
+
+def _shifted(nest: NestBuilder, x: Expr, by: int) -> Expr:
+    """``x ^ (x >> by)`` in loops."""
+    value = nest.let(x)
+    return bit_xor(value, right_shift(value, by))
+
+
+def _mix_in_loops(nest: NestBuilder, x: Expr) -> Expr:
+    x = _shifted(nest, x, 16) * FIRST
+    x = _shifted(nest, x, 15) * SECOND
+    return _shifted(nest, x, 16)
+
+
+def _key_in_loops(nest: NestBuilder, words: Sequence[Expr], golden: int) -> Expr:
+    h = as_expr(golden, "u32")
+    for word in words:
+        h = _mix_in_loops(nest, bit_xor(h, word) + golden)
+    return nest.let(h)
 
 
 def random_uniform(

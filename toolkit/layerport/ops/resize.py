@@ -11,11 +11,16 @@ import numpy as np
 
 from layerport.dim import Dim, Extent, Shape, same_shape, static_shape
 from layerport.errors import ShapeError
+from layerport.loops.functions import cast, greater, select
+from layerport.loops.ir import Index, as_expr
 from layerport.op import OURS, NDArray, Op, TensorType, apply
+from layerport.ops.arrange import product_along
 from layerport.ops.axes import normalize_axes
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.loops.ir import Expr, Size
+    from layerport.loops.nest import At, NestBuilder, Source
 
 ResizeMode: TypeAlias = Literal["nearest", "linear", "cubic"]
 CoordinateMode: TypeAlias = Literal[
@@ -57,6 +62,15 @@ class AxisTable(NamedTuple):
         for source, weight in zip(self.sources.T, self.weights.T, strict=True):
             np.add.at(made, (rows, source), np.where(self.outside, 0, weight))
         return made
+
+    @property
+    def repeats(self) -> int | None:
+        """How many times each element is repeated, if that is all that happens; else None."""
+        times = len(self.sources) // self.extent
+        plain = np.arange(len(self.sources)) // max(times, 1)
+        simple = self.weights.shape[1] == 1 and times * self.extent == len(self.sources)
+        simple = simple and not self.outside.any() and np.array_equal(self.sources[:, 0], plain)
+        return times if simple else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,6 +264,58 @@ class Resize(_Resizing):
         unscaled = plain and all(scale == 1 for scale in self.scales)
         return x if unscaled and same_shape(self.target(x.shape), x.shape) else None
 
+    def loops(self, nest: NestBuilder) -> None:
+        x, y = nest.operands[0], nest.outputs[0]
+        tables = {table.axis: table for table in self._static_tables(x.shape)}
+        repeated = {axis for axis, table in tables.items() if table.repeats is not None}
+        taps = {axis: _Taps(nest, tables[axis]) for axis in tables if axis not in repeated}
+
+        def element(*at: Index) -> Any:
+            places = list(at)  # a repeated axis comes as the pair (place, which repeat)
+            for axis in sorted(repeated):
+                del places[axis + 1]
+
+            def term(*k: Index) -> Expr:
+                return _tapped(x, places, dict(zip(taps, k, strict=True)), taps)
+
+            value: Any = nest.sum([tap.count for tap in taps.values()], term) if taps else term()
+            for axis, tap in taps.items():
+                if tap.outside is not None:
+                    outside = greater(tap.outside[places[axis]], 0)
+                    value = select(outside, self.extrapolation_value, value)
+            return cast(value, y.dtype)
+
+        nest.each(element, split={axis: tables[axis].extent for axis in sorted(repeated)})
+
+    def _static_tables(self, shape: Sequence[Size]) -> list[AxisTable]:
+        """The tables of the axes that change; one that depends on the batch does not."""
+        sizes = tuple(1 if isinstance(size, Dim) else size for size in self.sizes)
+        fixed = dataclasses.replace(self, sizes=sizes)
+        return fixed.tables([1 if isinstance(extent, Index) else extent for extent in shape])
+
+
+class _Taps:
+    """The elements before that an axis of the result is made of, in loops."""
+
+    def __init__(self, nest: NestBuilder, table: AxisTable) -> None:
+        self.count = table.sources.shape[1]
+        self.sources = nest.table(table.sources)
+        self.weights = nest.table(table.weights.astype(np.float32))
+        marks = table.outside.astype(np.float32)
+        self.outside = nest.table(marks) if marks.any() else None
+
+
+def _tapped(
+    x: Source, places: Sequence[Index], k: Mapping[int, Index], taps: Mapping[int, _Taps]
+) -> Expr:
+    """One term of an interpolation along several axes."""
+    index: list[At] = list(places)
+    weight: Expr = as_expr(1.0)
+    for axis, tap in taps.items():
+        index[axis] = tap.sources[places[axis], k[axis]]
+        weight = weight * tap.weights[places[axis], k[axis]]
+    return cast(x[tuple(index)], "f32") * weight
+
 
 def _interpolated(x: NDArray, table: AxisTable) -> NDArray:
     if table.weights.shape[1] == 1:
@@ -285,6 +351,12 @@ class ResizeGrad(_Resizing):
         del fields["shape"]
         # What is extrapolated does not depend on x.
         return (Resize(**{**fields, "extrapolation_value": 0.0})(ddx),)
+
+    def decompose(self, build: Builder, dy: Value) -> Value | None:
+        dx = dy
+        for table in self.tables(static_shape(self.shape)):
+            dx = product_along(build, dx, table.axis, table.matrix(dy.dtype))
+        return dx
 
 
 def resize(

@@ -28,6 +28,7 @@ from layerport.ops.broadcasting import unbroadcast
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.loops.nest import NestBuilder
 
 
 def reshaped(shape: Extents, wanted: Sequence[Extent], *, allowzero: bool = True) -> Extents:
@@ -272,6 +273,11 @@ class Shape(Op):
     def simplify(self, build: Builder, x: Value) -> Value | None:
         extents = x.shape[self.start : self.end]
         return build.constant(extents, np.int64) if is_static(extents) else None
+
+    def loops(self, nest: NestBuilder) -> None:
+        x, y = nest.operands[0], nest.outputs[0]
+        for place, extent in enumerate(x.shape[self.start : self.end]):
+            y[place] = nest.count((extent,), y.dtype)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from layerport.dim import Dim, Extent, Shape, is_static, static_shape
 from layerport.errors import ShapeError
@@ -29,6 +29,12 @@ class Axis:
     before: int
     after: int
     count: int
+
+    @property
+    def lacking(self) -> int:
+        """How many elements the windows need behind the axis; negative if some are not used."""
+        reach = (self.kernel - 1) * self.dilation + 1
+        return (self.count - 1) * self.stride + reach - self.extent - self.before
 
     def tap(self, k: int) -> tuple[slice, slice]:
         """(windows, elements): the windows whose k-th element lies inside, and those elements."""
@@ -132,6 +138,16 @@ class Windowed(Op):
 
     def _reaches(self) -> tuple[int, ...]:
         return reaches(self.kernel_shape, self.dilations)
+
+    def places(self, window: Sequence[Any], tap: Sequence[Any]) -> list[Any]:
+        """Where an element of the kernel lies on each axis, for one window; without pads."""
+        rank = len(window)
+        strides = of_rank(self.strides or (1,), rank, "strides")
+        dilations = of_rank(self.dilations or (1,), rank, "dilations")
+        return [
+            o * stride + k * dilation
+            for o, k, stride, dilation in zip(window, tap, strides, dilations, strict=True)
+        ]
 
     def counts(self, extents: Shape, kernel: Sequence[int]) -> Shape:
         """How many windows there are along each spatial axis.

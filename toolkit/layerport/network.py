@@ -433,7 +433,11 @@ class Network(Trainable, Layer):
 
     def astype(self, dtype: Any) -> None:
         """Change the dtype of all layers, weights and float inputs, in place."""
+        networks = [layer for _, layer in self.walk() if isinstance(layer, Network)]
+        inputs = {o.layer: o.layer.dtype for inner in networks for o in inner.input_outlets}
         super().astype(dtype)
+        for layer, before in inputs.items():  # a chain's input layer is not among its layers
+            layer.dtype = np.dtype(dtype if np.dtype(before).kind == "f" else before).name
         self._retrace()
 
     def _retrace(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from layerport.errors import TrainingError
@@ -57,8 +57,7 @@ class Trainable:
         ------
         LayerportError : naming what is not known.
         """
-        self._learner.compile(optimizer, loss, list(metrics or ()) if isinstance(
-            metrics, (list, tuple)) else metrics, loss_weights)  # fmt: skip
+        self._learner.compile(optimizer, loss, metrics, loss_weights)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -146,8 +145,7 @@ class Trainable:
         learner.amend(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=loss_weights)
         source = Source(x, y, sample_weight, class_weight, batch_size, steps_per_epoch)
         order = Order(shuffle, fresh_seed() if seed is None else seed)
-        given = callbacks if isinstance(callbacks, Sequence) and not isinstance(
-            callbacks, str) else [callbacks]  # fmt: skip
+        given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
         return learner.fit(
             source,
             _validation(validation_data, validation_split, batch_size, validation_steps),

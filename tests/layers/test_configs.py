@@ -110,6 +110,22 @@ def test_connecting_and_computing_give_the_same_shape(cls, rng):
     assert len(y) == 2
 
 
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_onnxruntime_computes_the_same(cls, rng, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    arguments, shape = ARGUMENTS.get(cls.__name__, ((), (2, 3)))
+    shapes = shape if isinstance(shape, list) else [shape]
+    inputs = [lp.Input(one[1:], name=f"x{i}") for i, one in enumerate(shapes)]
+    network = lp.Network(inputs, cls(*arguments)(inputs if isinstance(shape, list) else inputs[0]))
+    network.initialize(0)
+    arrays = [_input(one, rng) for one in shapes]
+    lp.save(network, tmp_path / "layer.onnx")
+    session = runtime.InferenceSession(tmp_path / "layer.onnx", providers=["CPUExecutionProvider"])
+    (expected,) = session.run(None, {f"x{i}": x for i, x in enumerate(arrays)})
+    got = network.predict(arrays if len(arrays) > 1 else arrays[0])
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("cls", LAYERS, ids=lambda cls: cls.__name__)
 def test_every_layer_is_documented(cls):
     text = inspect.getdoc(cls)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from layerport.graph import Graph
 from layerport.numpy_engine.binding import sizes_of
+from layerport.numpy_engine.lowering import lowered
 from layerport.numpy_engine.plan import Plan
 from layerport.op import NDArray
 
@@ -44,7 +45,7 @@ class TrainingStep:
         key = tuple(sorted(sizes.items()))
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = Plan(self.graph.bind(sizes), self.parameters)
+            plan = self._plans[key] = Plan(lowered(self.graph.bind(sizes)), self.parameters)
             if len(self._plans) > self._limit:
                 self._plans.popitem(last=False)
         else:

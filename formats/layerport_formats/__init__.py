@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from layerport.hookspecs import hookimpl
 
 from layerport_formats.hdf5 import Hdf5Format
+from layerport_formats.javascript import JavaScriptFormat
 from layerport_formats.layers_json import LayersJsonFormat
 from layerport_formats.onnx import OnnxFormat
 
@@ -21,4 +22,5 @@ def layerport_formats() -> list[Format]:
         LayersJsonFormat(),
         Hdf5Format(),
         OnnxFormat(),
+        JavaScriptFormat(),
     ]

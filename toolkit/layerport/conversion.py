@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layerport.format import Report, find_format, load, save
+from layerport.format import Report, check_target, load, refuse_losses, saving
 from layerport.limits import Limits
-from layerport.registry import default_registry
-from layerport.verification import Method, verify_file
+from layerport.verification import Method, VerificationError, verify_file
 
 if TYPE_CHECKING:
     from layerport.layer import Layer
@@ -46,16 +44,23 @@ def convert(
 
     Returns
     -------
-    Report with files, notes (the reader's too) and the verification.
+    Report with files, notes (the reader's too) and the verification, if it did not fail.
 
     Raises
     ------
     ModelFileError, UnsupportedError, LossError : see `load` and `save`.
+    VerificationError : the file would not compute the same; the target stays as it was.
     """
+    options = options or {}
+    check_target(target, target_format, options)
     network = load(source, source_format, layers, dtype, limits)
-    report = save(network, target, target_format, strict=strict, **(options or {}))
-    if network.origin is not None:
-        report.notes[:0] = network.origin[1]
-    fmt = find_format(Path(target), report.format, default_registry(), reading=False)
-    report.verification = verify_file(network, Path(target), fmt, verify, samples)
+    with saving(network, target, target_format, strict=strict, options=options) as written:
+        report = written.report
+        report.notes[:0] = network.origin[1] if network.origin else ()
+        if strict:
+            refuse_losses(report)
+        check = verify_file(network, written.path, written.format, verify, samples)
+        if check.passed is False:
+            raise VerificationError(f"{target}: {check}; nothing was written")
+        report.verification = check
     return report

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 from layerport.errors import LayerportError, ModelFileError, UnsupportedError
@@ -352,9 +354,74 @@ def save(
     ------
     UnsupportedError : naming every layer, operator or option that stands in the way.
     """
+    with saving(network, path, format, strict=strict, options=options) as written:
+        return written.report
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A file that is written but not yet in its place.
+
+    Attributes
+    ----------
+    format : which wrote it.
+    path : where it is for now.
+    report : what the save did; its files are filled in when they are in place.
+    """
+
+    format: Format
+    path: Path
+    report: Report
+
+
+@contextlib.contextmanager
+def saving(
+    network: Network,
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    strict: bool = False,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[Written]:
+    """Save as `save` does, with a look at the file before it gets to its place.
+
+    When the block raises, nothing is kept.
+    """
+    fmt = check_target(path, format, options)
     target = Path(path)
-    registry = default_registry()
-    fmt = find_format(target, format, registry, reading=False)
+    if target.is_symlink():  # the link stays, what it points to is replaced
+        target = Path(os.path.realpath(target))
+    with tempfile.TemporaryDirectory(
+        prefix=".layerport-", dir=target.parent, ignore_cleanup_errors=True
+    ) as folder:
+        context = WriteContext(target, options, default_registry(), Path(folder))
+        fmt.write(network, context)
+        report = Report(Path(path), fmt.name, notes=context.notes)
+        if strict:
+            refuse_losses(report)
+        yield Written(fmt, context.path, report)
+        _commit(context, report)
+
+
+def refuse_losses(report: Report) -> None:
+    """Raise `LossError` when a report has losses."""
+    if report.losses:
+        lost = "\n".join(f"  - {note}" for note in report.losses)
+        raise LossError(f"{report.path}: {report.format} cannot hold everything:\n{lost}")
+
+
+def check_target(
+    path: str | os.PathLike[str], format: str | None = None, options: Iterable[str] = ()
+) -> Format:
+    """The format in which `save` writes a path; refuses at once what cannot be saved there.
+
+    Raises
+    ------
+    UnsupportedError : the format is not known, or has no writer, or not these options.
+    FileNotFoundError : there is no folder for the file. IsADirectoryError : it is a folder.
+    """
+    target = Path(path)
+    fmt = find_format(target, format, default_registry(), reading=False)
     if not fmt.can_write:
         raise UnsupportedError(f"the format {fmt.name} cannot be written")
     unknown = [name for name in options if name not in fmt.options]
@@ -364,18 +431,10 @@ def save(
             f"the format {fmt.name} has no option {', '.join(unknown)}", hint=f"it has: {known}"
         )
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.parent}")
-    with tempfile.TemporaryDirectory(
-        prefix=".layerport-", dir=target.parent, ignore_cleanup_errors=True
-    ) as folder:
-        context = WriteContext(target, options, registry, Path(folder))
-        fmt.write(network, context)
-        report = Report(target, fmt.name, notes=context.notes)
-        if strict and report.losses:
-            lost = "\n".join(f"  - {note}" for note in report.losses)
-            raise LossError(f"{target}: {fmt.name} cannot hold everything:\n{lost}")
-        _commit(context, report)
-    return report
+        raise FileNotFoundError(f"there is no folder {target.parent}; make it first")
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; name a file")
+    return fmt
 
 
 def _commit(context: WriteContext, report: Report) -> None:
@@ -385,6 +444,8 @@ def _commit(context: WriteContext, report: Report) -> None:
         _sync(file)
         place = context.target.parent / file.name
         size = file.stat().st_size
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copymode(place, file)
         file.replace(place)
         report.files[place] = size
     _sync(context.target.parent)

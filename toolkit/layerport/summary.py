@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layerport.layer import declared_shape
+from layerport.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,14 +67,18 @@ class Summary:
         text = f"{self.parameters:,} parameters ({_bytes(self.data)})"
         return text + (f", {frozen:,} of them not trainable" if frozen else "")
 
+    @property
+    def _heading(self) -> str:
+        return printable(self.title)
+
     def _columns(self) -> list[tuple[str, list[str]]]:
         columns = [
-            ("layer", [f"{row.name} ({row.kind})" for row in self.rows]),
+            ("layer", [printable(f"{row.name} ({row.kind})") for row in self.rows]),
             ("output", [row.output for row in self.rows]),
             ("parameters", [f"{row.parameters:,}" for row in self.rows]),
         ]
         if any(row.sources for row in self.rows):
-            columns.append(("from", [row.sources for row in self.rows]))
+            columns.append(("from", [printable(row.sources) for row in self.rows]))
         return columns
 
     def __str__(self) -> str:
@@ -87,7 +92,7 @@ class Summary:
             ]
             return "  ".join(padded).rstrip()
 
-        lines = [self.title, line([head for head, _ in columns])]
+        lines = [self._heading, line([head for head, _ in columns])]
         lines.append("  ".join("-" * width for width in widths))
         lines += [line([cells[i] for _, cells in columns]) for i in range(len(self.rows))]
         return "\n".join([*lines, self.totals])
@@ -99,7 +104,7 @@ class Summary:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, title=Text(self.title), caption=Text(self.totals),
+        table = Table(box=box.SIMPLE_HEAD, title=Text(self._heading), caption=Text(self.totals),
                       title_justify="left", caption_justify="left")  # fmt: skip
         columns = self._columns()
         for head, _ in columns:

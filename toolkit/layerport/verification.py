@@ -174,4 +174,4 @@ def _given(inputs: list[NDArray]) -> object:
 
 
 class VerificationError(LayerportError):
-    """A file that was written does not compute what the network computes."""
+    """A file would not compute what the network computes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from types import MappingProxyType
 from typing import Any
@@ -27,8 +28,11 @@ VERBS = MappingProxyType(
     }
 )
 
-PASSED, FAILED, REFUSED, UNSUPPORTED = 0, 1, 3, 4
-"""Exit codes beside click's own 2 for wrong usage."""
+PASSED, FAILED, WRONG_USAGE, REFUSED, UNSUPPORTED = range(5)
+"""Exit codes; click has 2 for wrong usage, too."""
+
+BUG = 70
+"""The exit code after an error that nobody foresaw (EX_SOFTWARE of sysexits.h)."""
 
 
 class Verbs(click.Group):
@@ -45,9 +49,23 @@ class Verbs(click.Group):
         command: click.Command | None = default_registry().commands.get(cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f"there is no verb {args[0]!r}{_hint(args[0])}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
+
+
+def _hint(verb: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(verb, VERBS, n=2)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _load(verb: str) -> click.Command:
@@ -71,6 +89,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     if "--debug" in given:
         given = ["--debug", *(word for word in given if word != "--debug")]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name must not fail for lack of a letter
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run(given))
 
 
@@ -83,24 +104,44 @@ def _run(arguments: list[str]) -> int:
     except click.Abort:
         click.echo("stopped", err=True)
         return 130
+    except BrokenPipeError:  # the reader of a pipe has gone; nothing is left to say
+        sys.stdout = None  # type: ignore[assignment]
+        return FAILED
     except Exception as error:
-        code = _exit_code(error)
-        if code is None or "--debug" in arguments:
+        if "--debug" in arguments:
             raise
-        click.echo(f"layerport: {error}", err=True)
-        return code
+        return _report(error)
     return result if isinstance(result, int) else PASSED
 
 
-def _exit_code(error: Exception) -> int | None:
-    """The exit code of an error that users are to see as a message, else None."""
+def _report(error: Exception) -> int:
+    """Say what went wrong, in a paragraph on stderr; returns the exit code."""
+    from layerport.cli.common import say
+
+    code = _exit_code(error)
+    if code == BUG:
+        kind = type(error).__name__
+        say(
+            f"layerport: a mistake of layerport itself ({kind}: {error}); "
+            "run again with --debug to see where, and please report it",
+            err=True,
+        )
+    elif isinstance(error, OSError) and error.filename is not None:
+        say(f"layerport: {error.filename}: {error.strerror}", err=True)
+    else:
+        say(f"layerport: {error}", err=True)
+    return code
+
+
+def _exit_code(error: Exception) -> int:
     from layerport.errors import LayerportError, ModelFileError, UnsupportedError
     from layerport.format import LossError
+    from layerport.verification import VerificationError
 
-    if isinstance(error, LossError):
+    if isinstance(error, (LossError, VerificationError)):
         return FAILED
-    if isinstance(error, (ModelFileError, PermissionError, FileNotFoundError)):
+    if isinstance(error, (ModelFileError, OSError)):
         return REFUSED
     if isinstance(error, UnsupportedError):
         return UNSUPPORTED
-    return 2 if isinstance(error, LayerportError) else None
+    return WRONG_USAGE if isinstance(error, LayerportError) else BUG

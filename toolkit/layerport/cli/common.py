@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 from rich.console import Console
+
+from layerport.printable import printable
 
 if TYPE_CHECKING:
     from layerport.layer import Layer
@@ -19,12 +22,18 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
+COUNT = click.IntRange(min=1)
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def console() -> Console:
     """Where tables go. Markup is off: names come from files."""
     return Console(markup=False, highlight=False, emoji=False)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a message, in which names from files may stand."""
+    click.echo(printable(str(text), keep="\n"), err=err)
 
 
 def layers_option(command: F) -> F:
@@ -106,7 +115,7 @@ def show_table(
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return printable(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
 
 
 def read_arrays(path: Path) -> dict[str, NDArray]:
@@ -127,15 +136,12 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
         raise ModelFileError(path, f"it is no .npz file of plain arrays ({error})") from error
 
 
-def training_data(path: Path, *, test: bool = False) -> tuple[NDArray, NDArray]:
-    """x and y of an .npz: ``x``, ``y``, or ``x_train``, ``y_train``... as Keras's data sets."""
-    from layerport.errors import ModelFileError
+@contextlib.contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Turn complaints about the shapes of arrays into complaints about their file."""
+    from layerport.errors import ModelFileError, ShapeError
 
-    arrays = read_arrays(path)
-    suffixes = ("_test", "") if test else ("", "_train")
-    for suffix in suffixes:
-        x, y = arrays.get(f"x{suffix}"), arrays.get(f"y{suffix}")
-        if x is not None and y is not None:
-            return x, y
-    wanted = " or ".join(f"x{s} and y{s}" for s in suffixes)
-    raise ModelFileError(path, f"it holds {', '.join(arrays)}, not {wanted}")
+    try:
+        yield
+    except ShapeError as error:
+        raise ModelFileError(path, str(error)) from error

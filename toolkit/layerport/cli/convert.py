@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from layerport.cli import FAILED, PASSED
-from layerport.cli.common import FILE, MODEL, layer_classes, layers_option, options_of
+from layerport.cli.common import COUNT, FILE, MODEL, layer_classes, layers_option, options_of, say
 
 
 @click.command("convert")
@@ -27,7 +26,7 @@ from layerport.cli.common import FILE, MODEL, layer_classes, layers_option, opti
     help="How to check the result; by default run, for large models weights.",
 )
 @click.option("--no-verify", "no_verify", is_flag=True, help="Do not check the result.")
-@click.option("--samples", default=8, show_default=True, help="Samples to run on.")
+@click.option("--samples", type=COUNT, default=8, show_default=True, help="Samples to run on.")
 @layers_option
 def command(
     source: Path,
@@ -42,13 +41,15 @@ def command(
     no_verify: bool,
     samples: int,
     layers: tuple[str, ...],
-) -> int:
+) -> None:
     """Read the model SOURCE, write it as TARGET, and check that both compute the same.
 
     What TARGET cannot hold is reported. `layerport formats` lists the formats.
     """
     from layerport.conversion import convert
 
+    if verify and no_verify:
+        raise click.UsageError("--verify and --no-verify exclude one another")
     given = options_of(options)
     if opset is not None:
         given["opset"] = opset
@@ -64,5 +65,4 @@ def command(
         samples=samples,
         options=given,
     )
-    click.echo(str(report))
-    return FAILED if report.verification.passed is False else PASSED
+    say(report)

@@ -7,19 +7,14 @@ from pathlib import Path
 
 import click
 
-from layerport.cli.common import (
-    MODEL,
-    json_option,
-    layer_classes,
-    layers_option,
-    training_data,
-)
+from layerport.cli.common import COUNT, MODEL, blaming, json_option, layer_classes, layers_option
+from layerport.cli.learning import natural_loss, natural_metrics, training_data
 
 
 @click.command("evaluate")
 @click.argument("model", type=MODEL)
 @click.argument("data", type=MODEL)
-@click.option("--batch-size", default=256, show_default=True)
+@click.option("--batch-size", type=COUNT, default=256, show_default=True)
 @click.option("--loss", help="By default what fits the output: crossentropy or squared error.")
 @layers_option
 @json_option
@@ -36,8 +31,11 @@ def command(
 
     network = load(model, layers=layer_classes(layers))
     x, y = training_data(data, test=True)
-    network.compile(loss=loss or network.natural_loss(y), metrics=network.natural_metrics(y))
-    result = network.evaluate(x, y, batch_size=batch_size)
+    with blaming(data):
+        result = network.evaluate(
+            x, y, batch_size=batch_size, loss=loss or natural_loss(network, y),
+            metrics=natural_metrics(network),
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps(result))
     else:

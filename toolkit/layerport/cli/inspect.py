@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerport.cli.common import MODEL, console, json_option, layer_classes, layers_option
+from layerport.cli.common import MODEL, console, json_option, layer_classes, layers_option, say
+from layerport.printable import printable
 
 if TYPE_CHECKING:
     from layerport.network import Network, Port
@@ -29,16 +30,14 @@ def command(model: Path, source_format: str | None, layers: tuple[str, ...], as_
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    out = console()
-    out.print(f"{model} ({facts['format']}, {facts['bytes']:,} bytes)")
+    say(f"{model} ({facts['format']}, {facts['bytes']:,} bytes)")
     for what in ("inputs", "outputs"):
-        ports = ", ".join(_port(port) for port in getattr(network, what))
-        out.print(f"{what}: {ports}", soft_wrap=True)
+        say(f"{what}: {', '.join(_port(port) for port in getattr(network, what))}")
     if network.labels is not None:
-        out.print(f"labels: {', '.join(map(str, network.labels))}", soft_wrap=True)
-    out.print(network.summary())
+        say(f"labels: {', '.join(printable(str(label)) for label in network.labels)}")
+    console().print(network.summary())
     for note in facts["notes"]:
-        out.print(note, soft_wrap=True)
+        say(note)
 
 
 def describe(network: Network, path: Path) -> dict[str, Any]:
@@ -61,4 +60,4 @@ def describe(network: Network, path: Path) -> dict[str, Any]:
 
 def _port(port: Port) -> str:
     shape = ", ".join("n" if d is None else str(d) for d in port.shape)
-    return f"{port.name} {port.dtype}[{shape}]"
+    return f"{printable(port.name)} {port.dtype}[{shape}]"

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import numpy as np
 
-from layerport.cli.common import FILE, MODEL, layer_classes, layers_option, read_arrays
+from layerport.cli.common import (
+    FILE,
+    MODEL,
+    blaming,
+    layer_classes,
+    layers_option,
+    read_arrays,
+    say,
+)
 
 if TYPE_CHECKING:
     from layerport.network import Network
@@ -29,14 +42,17 @@ def command(
     """Run MODEL on the samples in INPUT (.npy, .npz, .csv, .json or .png)."""
     from layerport.format import load
 
+    if output is not None and output.suffix.lower() not in WRITERS:
+        raise click.BadParameter(f"outputs are written as {', '.join(WRITERS)}, not {output}")
     network = load(model, layers=layer_classes(layers))
     x = read_input(input, network, 1 / 255 if scale is None else scale)
-    predicted = network.predict(x)
+    with blaming(input):
+        predicted = network.predict(x)
     outputs = predicted if isinstance(predicted, list) else [predicted]
     named = dict(zip([port.name for port in network.outputs], outputs, strict=True))
     if output is None:
         for line in _lines(named, network):
-            click.echo(line)
+            say(line)
     else:
         write_output(output, named)
 
@@ -140,21 +156,41 @@ def _lines(named: dict[str, NDArray], network: Network) -> list[str]:
 
 
 def write_output(path: Path, named: dict[str, NDArray]) -> None:
-    """Write the outputs in the format of the suffix."""
+    """Write the outputs in the format of the suffix, whole or not at all."""
     suffix = path.suffix.lower()
-    if suffix == ".npz":
-        arrays: dict[str, Any] = dict(named)
-        np.savez(path, **arrays)
-    elif suffix == ".json":
-        lists = {name: array.tolist() for name, array in named.items()}
-        only = next(iter(lists.values()))
-        path.write_text(json.dumps(lists if len(lists) > 1 else only), encoding="utf-8")
-    elif suffix in (".npy", ".csv") and len(named) > 1:
+    if suffix in (".npy", ".csv") and len(named) > 1:
         raise click.BadParameter(f"{len(named)} outputs need .npz or .json, not {suffix}")
-    elif suffix == ".npy":
-        np.save(path, next(iter(named.values())))
-    elif suffix == ".csv":
-        array = next(iter(named.values()))
-        np.savetxt(path, array.reshape(len(array), -1), delimiter=",", fmt="%.9g")
-    else:
-        raise click.BadParameter(f"outputs are written as .npy, .npz, .csv or .json, not {suffix}")
+    text = io.BytesIO()
+    WRITERS[suffix](text, named)
+    with tempfile.TemporaryDirectory(prefix=".layerport-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        made.write_bytes(text.getvalue())
+        made.replace(path)
+
+
+def _write_npz(file: BinaryIO, named: dict[str, NDArray]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:  # np.savez takes no array called "file"
+        for name, array in named.items():
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.lib.format.write_array(entry, np.asarray(array))
+
+
+def _write_json(file: BinaryIO, named: dict[str, NDArray]) -> None:
+    lists = {name: array.tolist() for name, array in named.items()}
+    only = next(iter(lists.values()))
+    file.write(json.dumps(lists if len(lists) > 1 else only).encode())
+
+
+def _write_npy(file: BinaryIO, named: dict[str, NDArray]) -> None:
+    np.save(file, next(iter(named.values())))
+
+
+def _write_csv(file: BinaryIO, named: dict[str, NDArray]) -> None:
+    array = next(iter(named.values()))
+    np.savetxt(file, array.reshape(len(array), -1), delimiter=",", fmt="%.9g")
+
+
+WRITERS: Mapping[str, Callable[[BinaryIO, dict[str, NDArray]], None]] = MappingProxyType(
+    {".npy": _write_npy, ".npz": _write_npz, ".csv": _write_csv, ".json": _write_json}
+)
+"""How outputs are written, by suffix."""

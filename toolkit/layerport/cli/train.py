@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from layerport.cli.common import FILE, MODEL, layer_classes, layers_option, training_data
+from layerport.cli.common import COUNT, FILE, MODEL, blaming, layer_classes, layers_option, say
+from layerport.cli.learning import natural_loss, natural_metrics, training_data
 
 
 @click.command("train")
 @click.argument("model", type=MODEL)
 @click.argument("data", type=MODEL)
 @click.option("-o", "--output", type=FILE, help="Where to save; MODEL itself by default.")
-@click.option("--epochs", default=1, show_default=True)
-@click.option("--batch-size", default=32, show_default=True)
+@click.option("--epochs", type=COUNT, default=1, show_default=True)
+@click.option("--batch-size", type=COUNT, default=32, show_default=True)
 @click.option("--optimizer", default="sgd", show_default=True)
 @click.option("--lr", type=float, help="Learning rate; the optimizer's own by default.")
 @click.option("--loss", help="By default what fits the output: crossentropy or squared error.")
@@ -37,22 +38,23 @@ def command(
     layers: tuple[str, ...],
 ) -> None:
     """Train MODEL on the arrays x and y (or x_train, y_train) of DATA, an .npz file."""
-    from layerport.format import load, save
-    from layerport.registry import default_registry
+    from layerport.format import check_target, load, save
 
+    target = output or model
+    check_target(target)
     network = load(model, layers=layer_classes(layers))
     x, y = training_data(data)
-    chosen = default_registry().optimizer(
-        optimizer, **({} if lr is None else {"learning_rate": lr})
-    )
     network.compile(
-        optimizer=chosen, loss=loss or network.natural_loss(y), metrics=network.natural_metrics(y)
+        {"class_name": optimizer, "config": {} if lr is None else {"learning_rate": lr}},
+        loss or natural_loss(network, y),
+        natural_metrics(network),
     )
-    history = network.fit(
-        x, y, epochs=epochs, batch_size=batch_size, validation_split=validation_split, seed=seed,
-        verbose=0 if quiet else 1,
-    )  # fmt: skip
-    report = save(network, output or model)
+    with blaming(data):
+        history = network.fit(
+            x, y, epochs=epochs, batch_size=batch_size, validation_split=validation_split,
+            seed=seed, verbose=0 if quiet else 1,
+        )  # fmt: skip
+    report = save(network, target)
     last = {name: values[-1] for name, values in history.history.items() if values}
     click.echo("  ".join(f"{name} {value:.4g}" for name, value in last.items()))
-    click.echo(str(report))
+    say(report)

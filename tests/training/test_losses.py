@@ -11,7 +11,9 @@ from layerport.errors import LayerportError
 from layerport.op import NDArray
 
 
-def value(loss: Any, y: Any, scores: NDArray, activation: str | None, dtype: str = "float64") -> Any:
+def value(
+    loss: Any, y: Any, scores: NDArray, activation: str | None, dtype: str = "float64"
+) -> Any:
     """The loss of a network whose last layer is the activation, on these scores."""
     layers = [lp.Input(scores.shape[1:]), lp.Activation(activation or "linear")]
     network = lp.Sequential(layers)

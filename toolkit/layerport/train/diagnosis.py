@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,22 @@ if TYPE_CHECKING:
 SLOWER = "lower the learning rate, or clip the gradients (global_clipnorm=1.0)"
 
 
-def explain(step: Step, feeds: Mapping[str, NDArray], arrays: Mapping[str, NDArray]) -> str:
-    """One sentence: what went non-finite first in the forward pass, and what to do about it.
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """Why a loss is not finite.
+
+    Attributes
+    ----------
+    reason : one clause: what went non-finite first, and what to do about it.
+    is_data : whether the data are to blame, and not the weights.
+    """
+
+    reason: str
+    is_data: bool = False
+
+
+def explain(step: Step, feeds: Mapping[str, NDArray], arrays: Mapping[str, NDArray]) -> Cause:
+    """Find out what went non-finite first in the forward pass.
 
     Parameters
     ----------
@@ -27,24 +42,29 @@ def explain(step: Step, feeds: Mapping[str, NDArray], arrays: Mapping[str, NDArr
     for name, array in feeds.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             row = int(np.argwhere(~np.isfinite(array))[0][0]) if array.ndim else 0
-            return f"the data hold NaN or infinity ({name}, sample {row} of the batch); clean them"
+            reason = (
+                f"the data hold NaN or infinity ({name}, sample {row} of the batch); clean them"
+            )
+            return Cause(reason, is_data=True)
     for group in step.groups:
         for member in group.members:
             if not np.isfinite(member.array).all():
-                return (
-                    f"the weight {member.path!r} was no longer finite after an earlier step, so "
-                    f"gradients had become too large; {SLOWER}"
+                return Cause(
+                    f"the weight {member.path!r} was not finite any more, for a gradient before "
+                    f"had become too large; {SLOWER}"
                 )
     place = _first_bad(step, feeds, arrays)
     if place is None:
-        return f"no single operator explains it; {SLOWER}"
+        return Cause(f"no single operator explains it; {SLOWER}")
     scope, operator = place
     if scope.split("/")[0] == "loss":
-        return (
+        return Cause(
             f"the loss itself ({operator}) made it of finite outputs; {SLOWER}, or check that "
             "the last activation suits the loss"
         )
-    return f"the output of layer {scope!r} ({operator}) was the first to be not finite; {SLOWER}"
+    return Cause(
+        f"the output of layer {scope!r} ({operator}) was the first to be not finite; {SLOWER}"
+    )
 
 
 def _first_bad(

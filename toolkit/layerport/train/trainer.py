@@ -81,19 +81,20 @@ class Trainer:
 
         Raises
         ------
-        TrainingError : when the loss is not finite. The step has then changed no weight.
+        TrainingError : when the loss is not finite. The network then has weights again that gave
+            a finite one.
         """
         rate = self.optimizer.rate(self.iterations)
         sign = self.step.rate_sign
         self._seed[...] = 1.0 if sign is None else sign * rate
         self._random[RANDOM_INPUTS[0]][...] = seed & 0xFFFFFFFF
         self._random[RANDOM_INPUTS[1]][...] = self.iterations & 0xFFFFFFFF
-        if self.iterations % SAFE_STEPS == 0 or self._safe.is_empty:
-            self._safe.keep()
         feeds = {**batch, **self._scalars}
         values = self._gradients.run(feeds)
         if not math.isfinite(values[0]):
             self._fail(feeds, values[0])
+        if self.iterations % SAFE_STEPS == 0 or self._safe.is_empty:
+            self._safe.keep()
         self.iterations += 1
         self._rate[...] = rate
         self._count[...] = self.iterations
@@ -101,14 +102,15 @@ class Trainer:
         return values
 
     def _fail(self, feeds: Mapping[str, NDArray], loss: float) -> None:
-        """Say what went wrong, after going back to the last weights that are finite."""
+        """Say what went wrong, after going back to weights that were still good."""
         arrays = {group.name: group.array for group in self.step.groups}
         arrays |= {group.gradient_name: group.gradient for group in self.step.groups}
-        reason = explain(self.step, feeds, {**arrays, **self._gradients.borrowed})
-        back = self._safe.restore()
+        failed = self.iterations + 1
+        cause = explain(self.step, feeds, {**arrays, **self._gradients.borrowed})
+        self._safe.restore(weights=not cause.is_data)
         raise TrainingError(
-            f"the loss became {loss} at step {self.iterations + 1}: {reason}. The network keeps "
-            f"its last finite weights, those of step {back}"
+            f"the loss became {loss} at step {failed}: {cause.reason}. The network keeps the "
+            f"weights that it had after {self.iterations} steps, when the loss was finite"
         )
 
     # State ------------------------------------------------------------------------------
@@ -159,7 +161,7 @@ class Trainer:
 
 
 class Safe:
-    """A copy of the arrays of a trainer from a moment when the loss was finite."""
+    """A copy of what a trainer changes, from a moment when the loss was finite."""
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
@@ -168,7 +170,7 @@ class Safe:
     def clear(self) -> None:
         """Forget the copies."""
         self._copies: list[NDArray] = []
-        self._step = 0
+        self._iterations = 0
 
     @property
     def is_empty(self) -> bool:
@@ -176,29 +178,21 @@ class Safe:
         return not self._copies
 
     def keep(self) -> None:
-        """Copy the arrays, if they are finite."""
+        """Copy the arrays."""
         arrays = list(self._trainer.arrays())
-        if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
-            return
         if len(self._copies) != len(arrays):
             self._copies = [array.copy() for array in arrays]
         else:
             for copy, array in zip(self._copies, arrays, strict=True):
                 np.copyto(copy, array)
-        self._step = self._trainer.iterations
+        self._iterations = self._trainer.iterations
 
-    def restore(self) -> int:
-        """Put back what is no longer finite; returns the step whose weights the network has.
-
-        When only state beside the weights is broken (a moving average...), the weights stay.
-        """
-        weights = [group.array for group in self._trainer.step.groups]
-        arrays = list(self._trainer.arrays())
-        whole = all(np.isfinite(array).all() for array in weights)
-        for copy, array in zip(self._copies, arrays, strict=True) if self._copies else ():
-            if not whole or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+    def restore(self, *, weights: bool) -> None:
+        """Put back what is no longer finite (moving averages...), or everything."""
+        if self.is_empty:
+            return
+        for copy, array in zip(self._copies, self._trainer.arrays(), strict=True):
+            if weights or (array.dtype.kind == "f" and not np.isfinite(array).all()):
                 np.copyto(array, copy)
-        if whole or not self._copies:
-            return self._trainer.iterations
-        self._trainer.iterations = self._step
-        return self._step
+        if weights:
+            self._trainer.iterations = self._iterations

@@ -99,7 +99,9 @@ class Place:
         import h5py
 
         found = self._find(path)
-        return Place(found, self.join(path), self._budget) if isinstance(found, h5py.Group) else None
+        return (
+            Place(found, self.join(path), self._budget) if isinstance(found, h5py.Group) else None
+        )
 
     def array(self, path: str) -> Array | None:
         """The array of this path, None where there is none."""
@@ -157,26 +159,21 @@ class Place:
         value = self._attribute(name)
         if value is None:
             return None
-        if isinstance(value, np.ndarray) and value.ndim == 1:
-            if not value.size:
-                return []  # an empty list has the dtype float64
-            if value.dtype.kind in "SOU":
-                return [self._decoded(item, name) for item in value]
-        self.fail(f"the attribute {name} is no list of names")
+        if not isinstance(value, np.ndarray) or value.ndim != 1:
+            self.fail(f"the attribute {name} is no list of names")
+        # An empty list has the dtype float64.
+        return [self._decoded(item, name) for item in value]
 
     def _attribute(self, name: str) -> Any:
-        import h5py
-
         if name not in self._group.attrs:
             return None
         attribute = self._group.attrs.get_id(name)
+        if attribute.shape is None:
+            self.fail(f"the attribute {name} is empty")
         size = math.prod(attribute.shape) * attribute.dtype.itemsize
         if size > self._budget.context.limits.tensor_bytes:
             self.fail(f"the attribute {name} asks for {size:,} bytes, more than the limit")
-        value = self._group.attrs[name]
-        if isinstance(value, h5py.Empty):
-            self.fail(f"the attribute {name} is empty")
-        return value
+        return self._group.attrs[name]
 
     def _decoded(self, value: Any, name: str) -> str:
         if isinstance(value, bytes):

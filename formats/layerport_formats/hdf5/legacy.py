@@ -8,7 +8,7 @@ where the names do not say clearly which weight is which.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from layerport_formats.hdf5.placing import Plan
@@ -128,14 +128,15 @@ def _arranged(names: Sequence[str], wanted: Sequence[Slot]) -> list[Slot]:
     return list(wanted)
 
 
-def _short_keys(names: Sequence[str], wanted: Sequence[Slot]) -> tuple[list[str], list[str]]:
+_Keys = Sequence[Hashable]
+
+
+def _short_keys(names: Sequence[str], wanted: Sequence[Slot]) -> tuple[_Keys, _Keys]:
     """By the last part of the name."""
     return [_variable(name) for name in names], [slot.name for slot in wanted]
 
 
-def _long_keys(
-    names: Sequence[str], wanted: Sequence[Slot]
-) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+def _long_keys(names: Sequence[str], wanted: Sequence[Slot]) -> tuple[_Keys, _Keys]:
     """By layer and weight. A layer's name may have several parts."""
     owners = {slot.owner for slot in wanted}
     keys = [(_owner(name.rsplit("/", 1)[0], owners), _variable(name)) for name in names]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from layerport.errors import ModelFileError
 from layerport.format import ReadContext
 
 from layerport_formats.hdf5.files import Place, open_file
@@ -30,7 +31,7 @@ def read(path: Path, context: ReadContext) -> Network:
         text = root.text(CONFIG)
         if text is None:
             _refuse_without_config(root)
-        config = parse(text.encode("utf-8"), context)
+        config = _parsed(text, context)
         version = root.text("keras_version")
         dialect = dialect_of(config if isinstance(config, dict) else {}, version)
         network = read_network(config, dialect, context, CONFIG)
@@ -49,6 +50,13 @@ def read_weights(path: Path, network: Network, context: ReadContext) -> None:
         _plan(root, network).copy()
 
 
+def _parsed(text: str, context: ReadContext) -> Any:
+    try:
+        return parse(text.encode("utf-8"), context)
+    except ModelFileError as error:
+        context.fail(error.reason, f"{CONFIG}, {error.place}" if error.place else CONFIG)
+
+
 def _plan(root: Place, network: Network) -> Plan:
     if container_of(root) is not None:
         return plan_tree(root, network)
@@ -58,7 +66,7 @@ def _plan(root: Place, network: Network) -> Plan:
     return plan_weights(holder, network, by_name=False)
 
 
-def _refuse_without_config(root: Place) -> Any:
+def _refuse_without_config(root: Place) -> NoReturn:
     if container_of(root) is not None or root.names("layer_names") is not None:
         root.fail(
             "it holds weights, but no network",

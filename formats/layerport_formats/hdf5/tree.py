@@ -162,7 +162,7 @@ def _groups_by_layer_name(container: Place) -> dict[str, Place]:
 
 def _arrays(group: Place, fields: list[str]) -> list[Array]:
     """The arrays of a layer, then those of what is inside it."""
-    found = []
+    found: list[Array] = []
     variables = group.group("vars")
     while variables is not None and (array := variables.array(str(len(found)))) is not None:
         found.append(array)

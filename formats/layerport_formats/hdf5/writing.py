@@ -34,7 +34,7 @@ def write(network: Network, context: WriteContext) -> None:
 
     written = in_keras_layers(network, context)
     wanted = str(context.options.get("config", "auto"))
-    dialect = choose_dialect(written, wanted, context.target)
+    dialect = choose_dialect(written, wanted, context)
     config = ConfigWriter(dialect, context).model(written)
     with h5py.File(context.path, "w") as file:
         file.attrs[CONFIG] = json.dumps(config, allow_nan=False, separators=(",", ":"))
@@ -102,5 +102,3 @@ def _set_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
         count += 1
     for index, piece in enumerate(np.array_split(encoded, count)):
         group.attrs[f"{attribute}{index}"] = piece
-
-

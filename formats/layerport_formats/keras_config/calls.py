@@ -82,9 +82,9 @@ class Connection:
         """All calls, each after those whose outputs it takes."""
         done: dict[_Key, None] = {}
         entered: set[_Key] = set()
-        stack = [
+        stack: list[tuple[_Key, bool]] = [
             ((name, number), False)
-            for name in reversed(self._layers)
+            for name in reversed(list(self._layers))
             for number in reversed(range(self._count(name)))
         ]
         while stack:
@@ -155,5 +155,3 @@ def _keywords(layer: Layer, given: Mapping[str, Any]) -> dict[str, Any]:
             layer.name, f"it is called with {', '.join(unknown)}, which it does not take"
         )
     return {key: value for key, value in kept.items() if key not in unknown}
-
-

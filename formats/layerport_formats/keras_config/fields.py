@@ -113,15 +113,15 @@ class FieldReader:
         rule = rule_of(class_name)
         if value is None or value is False or value in ([], {}, ""):
             return True
-        if key in IRRELEVANT or key in rule.irrelevant:
+        if key in IRRELEVANT or key in rule.irrelevant or key.endswith("_initializer"):
             return True
         if key.endswith(TRAINING_SUFFIXES) or key == "stateful":
             self.findings.dropped.append(f"{key} of {name}")
             return True
-        for values in (rule.neutral, rule.keras3_only, NEUTRAL):
-            if key in values and decoded(value) == values[key]:
-                return True
-        return False
+        value = decoded(value)
+        if value in rule.keras3_only.get(key, ()):
+            return True
+        return any(key in table and value == table[key] for table in (rule.neutral, NEUTRAL))
 
     # Values -----------------------------------------------------------------------------
 
@@ -186,7 +186,9 @@ class FieldReader:
             raise ConfigError(f"the activation {_shown(value)} is no name")
         if value == "hard_sigmoid" and self.dialect.major == 2:
             value = "hard_sigmoid_keras2"
-        for name in (value, ACTIVATION_ALIASES.get(value, value)):
+        usual = ACTIVATION_ALIASES.get(value, value)
+        # Keras 2 has one name where Keras 3 has two.
+        for name in (usual, value) if self.dialect.major == 2 else (value, usual):
             if name in self.registry.activations:
                 return name
         raise ConfigError(
@@ -196,22 +198,35 @@ class FieldReader:
     def _configured(self, kind: str, value: Any, key: str, name: str) -> Any:
         """An initializer or regularizer. They do not matter for what a loaded model computes."""
         known = getattr(self.registry, kind)
-        class_name, config = value, {}
+        class_name: Any = value
+        config: dict[str, Any] = {}
         if isinstance(value, Mapping):
             class_name = value.get("class_name")
-            config = value.get("config") if isinstance(value.get("config"), Mapping) else {}
+            given = value.get("config")
+            if isinstance(given, Mapping):
+                config = {k: self._shortest(decoded(v)) for k, v in given.items() if v is not None}
         if class_name is None:
             return None
-        config = {k: self._shortest(decoded(v)) for k, v in config.items() if v is not None}
-        found = next((c for c in (snake_case(str(class_name)), str(class_name)) if c in known), None)
+        names = (snake_case(str(class_name)), str(class_name))
+        found = next((candidate for candidate in names if candidate in known), None)
         try:
             if found is not None:
-                known[found](**config)
-                return {"class_name": found, "config": config} if config else found
+                return _named_object(found, known[found], config)
         except (TypeError, ValueError, LayerportError):
             pass
         self.findings.dropped.append(f"{key} ({class_name}) of {name}")
         return LEFT_OUT
+
+
+def _named_object(name: str, make: Callable[..., Any], config: Mapping[str, Any]) -> Any:
+    """An object by its name and the arguments that are not the defaults."""
+    make(**config)  # refuses what it does not know
+    usual = make().get_config() if hasattr(make, "get_config") else {}
+    special = {key: value for key, value in config.items() if usual.get(key, _NO_VALUE) != value}
+    return {"class_name": name, "config": special} if special else name
+
+
+_NO_VALUE = object()
 
 
 def decoded(value: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 from layerport.errors import UnsupportedError
+from layerport.format import WriteContext
 from layerport.layer import Layer
-from layerport.network import Call, InputLayer, Network, Outlet
+from layerport.network import Call, InputLayer, Network, Outlet, Sequential
 from layerport.operator import Operator
 
 from layerport_formats.keras_config.dialect import KERAS2, KERAS3, Dialect
@@ -31,20 +31,22 @@ class Needs:
     ----------
     problems : what no Keras config can hold.
     keras2, keras3 : what one of them has and the other lacks.
+    calls_networks : networks among the layers of others; the two dialects number their calls
+        differently, so that no config can serve both.
     """
 
     problems: list[str] = dataclasses.field(default_factory=list)
     keras2: list[str] = dataclasses.field(default_factory=list)
     keras3: list[str] = dataclasses.field(default_factory=list)
+    calls_networks: list[str] = dataclasses.field(default_factory=list)
 
 
-def choose_dialect(network: Network, wanted: str, target: Any) -> Dialect:
-    """The dialect to write a network in.
+def choose_dialect(network: Network, wanted: str, context: WriteContext) -> Dialect:
+    """The dialect to write a network in; a note says where the other Keras cannot read it.
 
     Parameters
     ----------
     wanted : "keras2", "keras3", or "auto": Keras 2, which both of them read, where it can.
-    target : the file, for messages.
 
     Raises
     ------
@@ -53,33 +55,41 @@ def choose_dialect(network: Network, wanted: str, target: Any) -> Dialect:
     if wanted not in (*DIALECTS, "auto"):
         raise UnsupportedError(f"option config={wanted}: it is keras2, keras3 or auto")
     needs = Needs()
-    for path, layer in _all_layers(network):
-        _of_layer(path, layer, needs)
+    for path, layer in network.walk():
+        _of_layer(path or layer.name, layer, needs)
     if needs.problems:
         raise UnsupportedError(
-            f"{target}: Keras has no layers for this", dict.fromkeys(needs.problems),
+            f"{context.target}: Keras has no layers for this", dict.fromkeys(needs.problems),
             hint="ONNX and layers.json hold every operator",
         )  # fmt: skip
     if needs.keras2 and needs.keras3:
         raise UnsupportedError(
-            f"{target}: no version of Keras has all of this",
+            f"{context.target}: no version of Keras has all of this",
             [*dict.fromkeys(needs.keras2), *dict.fromkeys(needs.keras3)],
         )
     if wanted == "auto":
-        return KERAS3 if needs.keras3 else KERAS2
+        prefers3 = needs.keras3 or (needs.calls_networks and not needs.keras2)
+        wanted = "keras3" if prefers3 else "keras2"
     against = needs.keras3 if wanted == "keras2" else needs.keras2
     if against:
         raise UnsupportedError(
-            f"{target}: config={wanted} cannot express this", dict.fromkeys(against),
+            f"{context.target}: config={wanted} cannot express this", dict.fromkeys(against),
             hint="leave the option out",
         )  # fmt: skip
+    _note_readers(needs, wanted, context)
     return DIALECTS[wanted]
 
 
-def _all_layers(network: Network) -> Iterator[tuple[str, Layer]]:
-    """All layers with their paths, input layers and networks included."""
-    for path, layer in network.walk():
-        yield path or layer.name, layer
+def _note_readers(needs: Needs, chosen: str, context: WriteContext) -> None:
+    """Say which Keras alone can read the file, and why."""
+    calls = [f"it calls {network}" for network in needs.calls_networks]
+    if chosen == "keras3":
+        reader, reasons = "Keras 3", needs.keras3 or calls
+    else:
+        reader, reasons = "Keras 2", [*needs.keras2, *calls]
+    if reasons:
+        why = "; ".join(dict.fromkeys(reasons))
+        context.note("notice", f"only {reader} reads this file: {why}")
 
 
 def _of_layer(path: str, layer: Layer, needs: Needs) -> None:
@@ -91,6 +101,9 @@ def _of_layer(path: str, layer: Layer, needs: Needs) -> None:
     if isinstance(layer, Network):
         odd = [call.layer.name for call in layer.calls if not _plain_call(call)]
         needs.keras3 += [f"{path}: Keras 2 cannot write down the call of {name}" for name in odd]
+        if not isinstance(layer, Sequential):
+            inner = [call.layer.name for call in layer.calls if isinstance(call.layer, Network)]
+            needs.calls_networks += [f"the network {name}" for name in dict.fromkeys(inner)]
         return
     if isinstance(layer, InputLayer):
         if not layer.batched:
@@ -119,7 +132,7 @@ def _of_fields(path: str, layer: Layer, needs: Needs) -> None:
     for field in layer.config_fields():
         value = getattr(layer, field.name)
         neutral = rule_of(kind).keras3_only
-        if field.name in neutral and value != neutral[field.name]:
+        if field.name in neutral and value not in neutral[field.name]:
             needs.keras3.append(f"{path}: Keras 2's {kind} has no argument {field.name}")
         if field.name == "activation" or field.name.endswith("_activation"):
             _of_activation(f"{path}: {field.name}", value, layer, needs)

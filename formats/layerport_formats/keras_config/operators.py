@@ -83,7 +83,7 @@ def operator_layer(
         raise ConfigError(f"an operator is called once, not {len(nodes)} times")
     kind = class_name
     if class_name == WRAPPER:
-        function = config.get("function")
+        function = str(config.get("function"))
         if function not in TENSORFLOW:
             raise ConfigError(f"the TensorFlow function {function!r} is not known")
         kind = TENSORFLOW[function]

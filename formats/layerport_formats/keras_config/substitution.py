@@ -51,7 +51,9 @@ class _Substitution:
         """What stands for a network."""
         if not any(_substitute(layer) for _, layer in network.walk()):
             return network
-        own = {"name": network.name, "trainable": network.trainable, "dtype": network.dtype}
+        own: dict[str, Any] = {
+            "name": network.name, "trainable": network.trainable, "dtype": network.dtype
+        }  # fmt: skip
         made: Network
         if isinstance(network, Sequential):
             first = [] if not network.calls else [network.calls[0].layer]

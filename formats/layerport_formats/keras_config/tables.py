@@ -25,7 +25,9 @@ class Rule:
     early_defaults : field -> its value where a config of Keras before 2.3 leaves it out.
     neutral : key -> the value with which an argument that our layer lacks does nothing.
     irrelevant : keys of arguments that do not change what the layer computes.
-    keras3_only : arguments that Keras 2 does not have -> the value that means the same.
+    keras3_only : arguments that Keras 2 does not have -> the values that mean the same.
+    keras3_lacks : arguments that Keras 3 refuses.
+    numbers : arguments that Keras takes as numbers, never as tuples of one.
     extra_weights : names of weights that Keras has and our layer lacks: zeros of int32 scalars.
     input_dtype : of the input that a Sequential makes for it, where it is not the layer's.
     """
@@ -34,7 +36,9 @@ class Rule:
     early_defaults: Mapping[str, Any] = dataclasses.field(default_factory=_none)
     neutral: Mapping[str, Any] = dataclasses.field(default_factory=_none)
     irrelevant: frozenset[str] = frozenset()
-    keras3_only: Mapping[str, Any] = dataclasses.field(default_factory=_none)
+    keras3_only: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=_none)
+    keras3_lacks: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
     extra_weights: tuple[str, ...] = ()
     input_dtype: str | None = None
 
@@ -46,21 +50,25 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "LeakyReLU": Rule(keras2_names={"negative_slope": "alpha"}),
         "BatchNormalization": Rule(
-            irrelevant=frozenset(
-                {"synchronized", "renorm_clipping", "renorm_momentum", "virtual_batch_size", "fused"}
-            ),
+            irrelevant=frozenset({"synchronized", "renorm_clipping", "renorm_momentum", "fused"})
         ),
-        "LayerNormalization": Rule(keras3_only={"rms_scaling": False}),
+        "LayerNormalization": Rule(keras3_only={"rms_scaling": (False,)}),
         "LSTM": Rule(early_defaults=_BIASED_RECURRENT),
         "GRU": Rule(early_defaults={**_BIASED_RECURRENT, "reset_after": False}),
         "MultiHeadAttention": Rule(
             irrelevant=_HEADS,
             keras3_only={
-                "seed": None, "use_gate": False, "sliding_window": None, "flash_attention": None
+                "seed": (None,), "use_gate": (False,), "sliding_window": (None,),
+                "flash_attention": (None,),
             },
         ),
-        "Attention": Rule(keras3_only={"seed": None}),
-        "AdditiveAttention": Rule(keras3_only={"seed": None}),
+        "Attention": Rule(keras3_only={"seed": (None,)}),
+        "AdditiveAttention": Rule(keras3_only={"seed": (None,)}),
+        "ZeroPadding1D": Rule(keras3_only={"data_format": (None, "channels_last")}),
+        "UpSampling1D": Rule(numbers=frozenset({"size"})),
+        "SpatialDropout1D": Rule(keras3_lacks=frozenset({"trainable"})),
+        "SpatialDropout2D": Rule(keras3_lacks=frozenset({"trainable"})),
+        "SpatialDropout3D": Rule(keras3_lacks=frozenset({"trainable"})),
         "Normalization": Rule(extra_weights=("count",)),
         "Embedding": Rule(input_dtype="int32"),
     }
@@ -117,6 +125,16 @@ KERAS3_ACTIVATIONS = frozenset(
     }
 )  # fmt: skip
 """The activations that Keras 3 knows, by the names that are ours, too."""
+
+KERAS_OBJECTS = frozenset(
+    {
+        "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "L1",
+        "L1L2", "L2", "LecunNormal", "LecunUniform", "Ones", "Orthogonal",
+        "OrthogonalRegularizer", "RandomNormal", "RandomUniform", "TruncatedNormal",
+        "VarianceScaling", "Zeros",
+    }
+)  # fmt: skip
+"""The initializers and regularizers that Keras has, by the names of their classes."""
 
 KERAS2_LAYERS = frozenset(
     {

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from layerport.errors import LayerportError
 from layerport.format import WriteContext
 from layerport.layer import Layer, plain
 from layerport.network import Call, InputLayer, Network, Outlet, Sequential
@@ -17,7 +16,9 @@ from layerport_formats.keras_config.order import keras_layers
 from layerport_formats.keras_config.tables import (
     KERAS2_ACTIVATIONS,
     KERAS2_LAYERS,
+    KERAS3_ACTIVATIONS,
     KERAS3_ONLY_LAYERS,
+    KERAS_OBJECTS,
     rule_of,
 )
 
@@ -25,9 +26,6 @@ KERAS_LAYERS = KERAS2_LAYERS | KERAS3_ONLY_LAYERS
 
 OBJECT_MODULES = {"_initializer": "initializers", "_regularizer": "regularizers"}
 """End of the name of an argument -> the module of Keras that its objects come from."""
-
-CLASS_NAMES = {"l1": "L1", "l2": "L2", "l1_l2": "L1L2"}
-"""Names of ours that are no snake case of Keras's class."""
 
 
 class ConfigWriter:
@@ -56,8 +54,7 @@ class ConfigWriter:
         if self._custom:
             named = ", ".join(sorted(self._custom))
             self._context.note(
-                "notice", f"Keras reads this file with classes of the names {named} as "
-                "custom_objects only",
+                "notice", f"Keras reads this file with {named} among its custom_objects only"
             )  # fmt: skip
         return config
 
@@ -66,8 +63,8 @@ class ConfigWriter:
     def _entry(self, layer: Layer) -> dict[str, Any]:
         """A layer as class name and config."""
         if isinstance(layer, Network):
-            make = self._sequential if isinstance(layer, Sequential) else self._functional
-            entry = make(layer)
+            is_chain = isinstance(layer, Sequential)
+            entry = self._sequential(layer) if is_chain else self._functional(layer)
         elif isinstance(layer, InputLayer):
             entry = {"class_name": "InputLayer", "config": self._input(layer)}
         else:
@@ -76,9 +73,11 @@ class ConfigWriter:
             entry["shared_object_id"] = self._shared[id(layer)]
         return entry
 
-    def _sequential(self, network: Sequential) -> dict[str, Any]:
-        first = [network.calls[0].layer] if network.calls else []
-        layers = [*first, *network.layers] if first else list(network.chain)
+    def _sequential(self, network: Network) -> dict[str, Any]:
+        # A Sequential that took its shape from data has an input layer that it does not list.
+        listed = [layer for layer in network.chain if isinstance(layer, InputLayer)]
+        first = [network.calls[0].layer] if network.calls else listed
+        layers = [*first, *keras_layers(network)]
         return {
             "class_name": "Sequential",
             "config": {**_own(network), "layers": [self._entry(layer) for layer in layers]},
@@ -176,6 +175,10 @@ class ConfigWriter:
         for field in kind.config_fields():
             value = getattr(layer, field.name)
             name = field.name
+            if name in rule.keras3_lacks:
+                continue
+            if name in rule.numbers and isinstance(value, tuple) and len(value) == 1:
+                (value,) = value
             if self._dialect.major == 2:
                 if name in rule.keras3_only:  # `choose_dialect` has seen that it may be left out
                     continue
@@ -203,6 +206,8 @@ class ConfigWriter:
         if isinstance(value, Layer):
             return self._inner(value)
         name = value if isinstance(value, str) else layer.registry.name_of(value)
+        if name not in KERAS2_ACTIVATIONS and name not in KERAS3_ACTIVATIONS:
+            self._custom.add(str(name))
         return KERAS2_ACTIVATIONS.get(str(name), name) if self._dialect.major == 2 else name
 
     def _inner(self, layer: Layer) -> dict[str, Any]:
@@ -211,18 +216,16 @@ class ConfigWriter:
 
     def _object(self, key: str, value: Any, module: str, layer: Layer) -> Any:
         """An initializer or regularizer."""
-        try:
-            written = plain(value, layer)
-        except LayerportError:
-            written = value
-        if written is None or (isinstance(written, str) and written != "js_mind"):
-            return written
-        if isinstance(written, Mapping):
-            name = str(written.get("class_name"))
-            camel = CLASS_NAMES.get(name) or "".join(
-                part[:1].upper() + part[1:] for part in name.split("_")
-            )
-            return _object({"class_name": camel, "config": dict(written["config"])}, module)
+        registry = layer.registry
+        find = registry.initializer if module == "initializers" else registry.regularizer
+        made: Any = find(value)
+        if made is None:
+            return None
+        class_name = type(made).__name__
+        if class_name in KERAS_OBJECTS:
+            return _object({"class_name": class_name, "config": made.get_config()}, module)
+        if isinstance(value, str) and value != "js_mind":  # a plug-in's, known to Keras or not
+            return value
         self._context.note("dropped", f"{key}, which Keras has no name for", layer.name)
         return _LEFT_OUT
 
@@ -253,5 +256,3 @@ def _networks(network: Network) -> list[tuple[str, Network]]:
     found = {id(layer): (path, layer) for path, layer in network.walk()
              if isinstance(layer, Network)}  # fmt: skip
     return list(found.values())
-
-

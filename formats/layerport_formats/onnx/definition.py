@@ -12,7 +12,7 @@ from onnx import helper
 
 from layerport.errors import LayerportError
 from layerport.format import ReadContext
-from layerport.graph import Graph, Node
+from layerport.graph import Builder, Graph, Node
 from layerport.limits import Limits
 from layerport.op import Op
 from layerport.registry import Registry
@@ -22,11 +22,27 @@ from .nodes import DOMAIN, NEWEST
 from .reading import Translation, translate
 
 
-def defined(node: Node, op: Op, registry: Registry) -> Translation | None:
-    """What ONNX defines an operator by, as a graph of the same inputs; None where it does not.
+def decomposed(node: Node) -> Translation | None:
+    """What a node's operator says it is made of; see `defined`."""
+    build = Builder(rewrite=False)
+    inputs = [
+        v if v is None or v.constant is not None else build.input(str(i), v.shape, v.dtype)
+        for i, v in enumerate(node.inputs)
+    ]
+    made = node.op.decompose(build, *inputs)
+    if made is None:
+        return None
+    graph = build.finish([made])
+    return None if any(n.op == node.op for n in graph.nodes) else Translation(graph, {})
+
+
+def defined(node: Node, registry: Registry) -> Translation | None:
+    """What ONNX defines a node's operator by, as a graph of the same inputs; None where it
+    does not.
 
     The inputs are called "0", "1"..., absent ones left out.
     """
+    op = node.op
     schema = schema_of(op.name, DOMAIN, NEWEST) if op.domain == DOMAIN else None
     if schema is None or not (schema.has_function or schema.has_context_dependent_function):
         return None

@@ -10,11 +10,12 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from layerport.dim import Dim
+from layerport.dim import Dim, is_extent
 from layerport.errors import UnsupportedError
 from layerport.graph import Value
 from layerport.op import NDArray, Op
-from layerport.ops import Pad, Split, reshaped
+from layerport.ops import Pad, Reshape, Split, reshaped
+from layerport.ops.windows import Windowed, reaches
 
 from .nodes import DOMAIN, OnnxNode
 
@@ -258,6 +259,37 @@ def _attribute(described: onnx.defs.OpSchema.Attribute, value: Any) -> onnx.Attr
     )
 
 
+def takes_dtypes(op: Op, schema: onnx.defs.OpSchema, inputs: Inputs) -> bool:
+    """Whether the version of an operator that a schema describes takes operands of these dtypes."""
+    fields = operand_fields(type(op))
+    last = len(schema.inputs) - 1
+    positions = (i for i in range(len(inputs) + len(fields)) if i not in fields)
+    for position, value in zip(positions, inputs, strict=False):
+        if value is None:
+            continue
+        if last < 0:
+            return False
+        kind = onnx.TensorProto.DataType.Name(dtype_code(value.dtype)).lower()
+        if f"tensor({kind})" not in schema.inputs[min(position, last)].types:
+            return False
+    return True
+
+
+def minimum(op: Op, inputs: Inputs) -> int:
+    """The oldest operator set in which an operator means what it means here."""
+    if op.name == "GroupNormalization":
+        return 21
+    # Until 22, a last window counted that begins behind the last element.
+    return 22 if isinstance(op, Windowed) and op.rounds_up and _may_begin_behind(op) else 1
+
+
+def _may_begin_behind(op: Windowed) -> bool:
+    kernel = op.kernel_shape
+    spans = reaches(kernel, op.dilations or (1,) * len(kernel))
+    strides = op.strides or (1,) * len(kernel)
+    return any(op.pads) or any(s > span for s, span in zip(strides, spans, strict=True))
+
+
 Schema: TypeAlias = "onnx.defs.OpSchema"
 
 
@@ -278,6 +310,12 @@ def _write_pad(fields: Fields, op: Op, schema: Schema, inputs: Inputs) -> None:
         fields["axes"] = None
 
 
+def _write_reshape(fields: Fields, op: Op, schema: Schema, inputs: Inputs) -> None:
+    """An extent 0 is meant, not a copy of the extent at its place."""
+    if any(is_extent(extent, 0) for extent in fields["shape"]) and isinstance(op, Reshape):
+        fields["allowzero"] = 1
+
+
 def _write_split(fields: Fields, op: Op, schema: Schema, inputs: Inputs) -> None:
     """Before 18, parts that are not equal must be written out."""
     if "num_outputs" not in schema.attributes and isinstance(op, Split) and inputs[0] is not None:
@@ -288,5 +326,6 @@ WRITE_RULES: Mapping[str, Callable[[Fields, Op, Schema, Inputs], None]] = {
     "ConstantOfShape": _write_constant_of_shape,
     "MaxPool": _write_max_pool,
     "Pad": _write_pad,
+    "Reshape": _write_reshape,
     "Split": _write_split,
 }

@@ -23,20 +23,29 @@ from layerport.ops import Expand, Identity, Reshape, Slice
 from layerport.recording import Recording, arrays_of
 from layerport.registry import Registry
 
-from .definition import defined, in_scope
+from .definition import decomposed, defined, in_scope
 from .extents import ExtentWriter, simpler_ends, simpler_shape, simpler_target
-from .fields import Written, dtype_code, holds_many, operand_fields, schema_of, write_op
+from .fields import (
+    Written,
+    dtype_code,
+    holds_many,
+    minimum,
+    operand_fields,
+    schema_of,
+    takes_dtypes,
+    write_op,
+)
 from .nodes import DOMAIN, NEWEST
 
 OPSET = 17
 """The operator set that is written unless an operator needs a newer one: runtimes of 2022 and
 later know it, and it has LayerNormalization."""
 
+VECTORS_OF_ONE = frozenset({("TopK", "k")})
+"""(operator, field) for single numbers that ONNX has as vectors."""
+
 OLDEST = 13
 """The oldest operator set that is written."""
-
-MINIMUM = {"GroupNormalization": 21}
-"""Operators whose earlier versions mean something else."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +80,13 @@ def lower(network: Network, registry: Registry) -> Lowered:
 
 
 def fits(node: Node, op: Op, opset: int) -> bool:
-    """Whether an operator set has a node's operator, as it is."""
-    if op.domain not in ("", OURS):
+    """Whether an operator set has a node's operator, as it is and for its dtypes."""
+    if op.domain not in (DOMAIN, OURS):
         return True
     schema = schema_of(op.name, DOMAIN, opset) if op.domain == DOMAIN else None
-    if schema is None or schema.deprecated or opset < MINIMUM.get(op.name, 0):
+    if schema is None or schema.deprecated or opset < minimum(op, node.inputs):
+        return False
+    if not takes_dtypes(op, schema, node.inputs):
         return False
     try:
         write_op(op, schema, node.inputs)
@@ -131,15 +142,15 @@ class _Fitter:
         """The rule for `Graph.replay`."""
         if fits(node, node.op, self.opset):
             return None
-        simpler = node.op.decompose(build, *inputs)
-        if simpler is not None:
-            return simpler
-        translation = defined(node, node.op, self.registry)
-        if translation is not None:
-            given = {str(i): value for i, value in enumerate(inputs) if value is not None}
-            body = in_scope(translation.graph, node.scope)
-            find = build.copy(body, self.rule, constants=translation.arrays, inputs=given)
-            return [find(value) for value in body.outputs]
+        for definition in (decomposed(node), defined(node, self.registry)):
+            if definition is None:
+                continue
+            inner = _Fitter(self.opset, self.registry)
+            body = in_scope(definition.graph, node.scope).replay(inner.rule, rewrite=False)
+            if not inner.missing:
+                given = {str(i): value for i, value in enumerate(inputs) if value is not None}
+                find = build.copy(body, constants=definition.arrays, inputs=given)
+                return [find(value) for value in body.outputs]
         self._miss(node)
         return None
 
@@ -147,7 +158,7 @@ class _Fitter:
         versions = range(self.opset, NEWEST + 1)
         newer = next((v for v in versions if fits(node, node.op, v)), None)
         since = "" if newer is None else f" (operator set {newer} has it)"
-        self.missing.setdefault(f"{node.op}{since}", []).append(node.scope)
+        self.missing.setdefault(f"{node.op.name}{since}", []).append(node.scope)
         self.impossible |= newer is None
         self.newest = max(self.newest, newer or 0)
 
@@ -340,19 +351,19 @@ class _Writer:
             names.pop()
         return names
 
-    def _operand(self, op: Op, field: str, value: Any, scope: str) -> str:
-        hint = f"{scope}/{field}" if scope else field
-        items = value if isinstance(value, tuple) else (value,)
-        kinds = {f.name: f for f in dataclasses.fields(op)}
-        if "float" in str(kinds[field].type):
+    def _operand(self, op: Op, name: str, value: Any, scope: str) -> str:
+        """The name of what a field holds, as an operand."""
+        hint = f"{scope}/{name}" if scope else name
+        field = next(f for f in dataclasses.fields(op) if f.name == name)
+        if "float" in str(field.type):
             return self._array(np.array(value, np.float32), hint)
-        name = self._extents.vector(items, hint)
-        if holds_many(kinds[field]) or _wants_vector(op, field):
-            return name
-        if isinstance(value, Dim):
-            axes = self._array(np.array([0], np.int64), "axes")
-            return self._apply("Squeeze", [name, axes], {})
-        return self._array(np.array(value, np.int64), hint)
+        if holds_many(field) or (op.name, name) in VECTORS_OF_ONE:
+            items = value if isinstance(value, tuple) else (value,)
+            return self._extents.vector(items, hint)
+        if not isinstance(value, Dim):
+            return self._array(np.array(value, np.int64), hint)
+        axes = self._array(np.array([0], np.int64), "axes")
+        return self._apply("Squeeze", [self._extents.vector([value], hint), axes], {})
 
     def _apply(self, op: str, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
         """A node of a computation of extents."""
@@ -382,11 +393,6 @@ def _unique(base: str, taken: set[str]) -> str:
         count += 1
         name = f"{base}_{count}"
     return name
-
-
-def _wants_vector(op: Op, field: str) -> bool:
-    """Whether ONNX has a single number as a vector of one."""
-    return (op.name, field) in (("TopK", "k"), ("Trilu", "k_vector"))
 
 
 def _with_simpler_extents(op: Op, node: Node) -> Op:

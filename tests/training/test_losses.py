@@ -143,7 +143,7 @@ def test_losses_of_sequences() -> None:
 
 def test_unknown_losses_are_named_with_a_guess() -> None:
     network = lp.Sequential([lp.Input((2,)), lp.Dense(1)])
-    with pytest.raises(LayerportError, match="mean_squared_eror.*did you mean mean_squared_error"):
+    with pytest.raises(LayerportError, match=r"mean_squared_eror.*did you mean mean_squared_error"):
         network.compile("sgd", "mean_squared_eror")
 
 

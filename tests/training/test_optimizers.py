@@ -253,8 +253,8 @@ def test_scalar_learning_rate_goes_into_the_seed() -> None:
     made = network("float32")
     made.compile(lp.SGD(0.1, momentum=0.9), "mse")
     made.train_on_batch(*problem())
-    step = made._learner._trainer.step
+    step = made._learner._trainer[1].step
     assert step.rate_sign == -1
     made.compile(lp.Adam(0.1), "mse")
     made.train_on_batch(*problem())
-    assert made._learner._trainer.step.rate_sign is None
+    assert made._learner._trainer[1].step.rate_sign is None

@@ -130,7 +130,7 @@ def test_optimizers_run_on_one_vector() -> None:
     network = mlp()
     network.compile("adam", "sparse_categorical_crossentropy")
     network.train_on_batch(*batch_for(network))
-    (group,) = network._learner._trainer.step.groups
+    (group,) = network._learner._trainer[1].step.groups
     assert group.array.size == network.count_params()
     for array in network.weights.values():
         assert np.shares_memory(array, group.array)

@@ -57,6 +57,11 @@ class Source:
                 raise TrainingError(f"{name} must be a whole number from {least}, not {value!r}")
 
     @property
+    def weighs(self) -> bool:
+        """Whether samples are weighted."""
+        return self.sample_weight is not None or self.class_weight is not None
+
+    @property
     def is_stream(self) -> bool:
         """Whether x yields batches, rather than being arrays."""
         x = self.x
@@ -103,6 +108,7 @@ class ArrayBatches:
 
     Attributes
     ----------
+    network, heads, shapes : the network, what is measured at its outputs, and their shapes.
     supervision : how each output is taught.
     samples, steps : the number of samples and batches of an epoch.
     """
@@ -112,18 +118,19 @@ class ArrayBatches:
     ) -> None:
         if source.steps is not None:
             raise TrainingError("steps_per_epoch is for streams of batches, not for arrays")
+        self.network = network
         inputs = _inputs(network, source.x)
-        self._heads = heads()
+        self.heads = heads()
         targets = {
             name: as_array(array, f"target {name!r}")
-            for name, array in targets_of(self._heads, source.y).items()
+            for name, array in targets_of(self.heads, source.y).items()
         }
-        weights = _weights(self._heads, source, targets)
+        weights = _weights(self.heads, source, targets)
         self.samples = _common_length(inputs, targets, weights)
         self.batch_size = source.batch_size
         _check_batch_size(network, self.samples, source.batch_size)
         shapes = {name: array.shape[1:] for name, array in weights.items()}
-        self.supervision = supervise(network, self._heads, targets, shapes)
+        self.supervision = supervise(network, self.heads, targets, shapes)
         dtypes = {port.name: port.dtype for port in network.inputs}
         self._arrays: list[tuple[str, Any, Any]] = [
             (name, array, dtypes[name]) for name, array in inputs.items()
@@ -132,7 +139,7 @@ class ArrayBatches:
             self._arrays.append((f"target/{name}", targets[name], taught.target.dtype))
         for name, array in weights.items():
             self._arrays.append((f"sample_weight/{name}", array, network.dtype))
-        self._shapes = _output_shapes(network)
+        self.shapes = _output_shapes(network)
         self._first = 0
         self._columns = self._columns_of()
         self._late = self._check()
@@ -146,7 +153,7 @@ class ArrayBatches:
     def _check(self) -> list[tuple[str, Head]]:
         """Look through the targets; returns those that are to be checked batch by batch."""
         late = []
-        for head in self._heads:
+        for head in self.heads:
             column = self._columns.get(f"target/{head.output}")
             if column is None or head.loss is None:
                 continue
@@ -154,7 +161,7 @@ class ArrayBatches:
                 late.append((column.name, head))
                 continue
             for start, rows in column.blocks():
-                check_targets(head, rows, self._shapes[head.output], start)
+                check_targets(head, rows, self.shapes[head.output], start)
         return late
 
     @property
@@ -198,7 +205,7 @@ class ArrayBatches:
                 size = len(rows)
                 feeds = {name: column.take(rows) for name, column in self._columns.items()}
             for name, head in self._late:
-                check_targets(head, feeds[name], self._shapes[head.output], None)
+                check_targets(head, feeds[name], self.shapes[head.output], None)
             yield feeds, size
 
 
@@ -300,6 +307,52 @@ class StreamBatches:
                     array = np.ones(size) if given is None else given
                     feeds[f"sample_weight/{name}"] = np.asarray(array, self._network.dtype)
             yield feeds, len(next(iter(feeds.values())))
+
+
+class Repeat:
+    """Feeds of batches like one that has been tied before, without tying them.
+
+    For online learning, where a step is short: the batch is checked by its shapes and labels only.
+    """
+
+    def __init__(
+        self, source: Source, data: ArrayBatches | StreamBatches, compiled: object
+    ) -> None:
+        self.supervision = data.supervision
+        self._compiled = compiled
+        self._like = _likeness(source)
+        self._data = data
+        if len(self.supervision) != 1 or not isinstance(data, ArrayBatches) or (
+            len(data.network.inputs) != 1 or source.weighs
+        ):  # fmt: skip
+            self._like = None
+            return
+        ((name, taught),) = self.supervision.items()
+        port = data.network.inputs[0]
+        self._input, self._input_dtype = port.name, np.dtype(port.dtype)
+        self._target, self._target_dtype = f"target/{name}", taught.target.dtype
+        self._head = next(head for head in data.heads if head.output == name)
+        self._shape = data.shapes[name]
+
+    def feeds(self, source: Source, compiled: object) -> Feeds | None:
+        """The feeds; None where the batch is not like the one before."""
+        if self._like is None or compiled is not self._compiled or (
+            _likeness(source) != self._like
+        ):  # fmt: skip
+            return None
+        check_targets(self._head, source.y, self._shape, None)
+        return {
+            self._input: np.asarray(source.x, self._input_dtype),
+            self._target: np.asarray(source.y, self._target_dtype),
+        }
+
+
+def _likeness(source: Source) -> tuple[Any, ...] | None:
+    """What two batches must have in common to be fed alike; None where that is not simple."""
+    x, y = source.x, source.y
+    if type(x) is not np.ndarray or type(y) is not np.ndarray or source.weighs:
+        return None
+    return (x.shape, x.dtype, y.shape, y.dtype) if len(x) else None
 
 
 def tie(

@@ -75,6 +75,7 @@ class Fitting:
         calls = Callbacks([*callbacks, history], self._network, params)
         self._network.stop_training = False
         logs: Logs = {}
+        self._trainer.start()
         with Interruption() as interruption:
             calls.train_begin()
             try:

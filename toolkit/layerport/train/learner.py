@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from layerport.errors import LayerportError, TrainingError
+from layerport.network import Network
 from layerport.op import NDArray
 from layerport.registry import Registry, default_registry
 from layerport.train.callback import Callback, History
 from layerport.train.compiled import Compiled
 from layerport.train.component import resolve
-from layerport.train.data import ArrayBatches, Order, Source, StreamBatches, tie
+from layerport.train.data import ArrayBatches, Order, Repeat, Source, StreamBatches, tie
 from layerport.train.evaluator import Evaluator
 from layerport.train.fitting import Fitting, Plan
 from layerport.train.scores import Scores
 from layerport.train.supervision import Supervision
 from layerport.train.trainer import Trainer
 
-if TYPE_CHECKING:
-    from layerport.network import Network
+
+class Fingerprint:
+    """What the graphs of a network's training depend on; `==` says whether it is as it was."""
+
+    def __init__(
+        self, network: Network, compiled: Compiled, taught: Mapping[str, Supervision]
+    ) -> None:
+        layers = [layer for _, layer in network.walk()]
+        self._compiled, self._taught = compiled, dict(taught)
+        self._layers = [(layer, layer.trainable, layer.dtype) for layer in layers]
+        self._calls = [(x, x.calls) for x in layers if isinstance(x, Network)]
+
+    def fits(self, compiled: Compiled, taught: Mapping[str, Supervision]) -> bool:
+        """Whether the graphs would be the same now."""
+        return (
+            self._compiled is compiled
+            and self._taught == taught
+            and all(x.trainable == flag and x.dtype == dtype for x, flag, dtype in self._layers)
+            and all(network.calls == calls for network, calls in self._calls)
+        )
 
 
 class Learner:
@@ -37,10 +56,9 @@ class Learner:
         self.network = network
         self.registry = default_registry() if registry is None else registry
         self.compiled: Compiled | None = None
-        self._trainer: Trainer | None = None
-        self._trainer_key: Any = None
-        self._evaluator: Evaluator | None = None
-        self._evaluator_key: Any = None
+        self._trainer: tuple[Fingerprint, Trainer] | None = None
+        self._evaluator: tuple[Fingerprint, Evaluator] | None = None
+        self._repeat: Repeat | None = None
         self._state: Mapping[str, Any] | None = None
         self._seed = fresh_seed()
 
@@ -49,7 +67,7 @@ class Learner:
     def compile(self, optimizer: Any, loss: Any, metrics: Any, loss_weights: Any) -> None:
         """Settle what to minimise, and how; training starts afresh."""
         self.compiled = Compiled.of(optimizer, loss, metrics, loss_weights, self.registry)
-        self._trainer = self._evaluator = self._state = None
+        self._trainer = self._evaluator = self._repeat = self._state = None
 
     def amend(self, **given: Any) -> Compiled:
         """Change what is given and not None; an optimizer equal to the one so far goes on.
@@ -91,26 +109,27 @@ class Learner:
     def trainer(self, taught: Mapping[str, Supervision]) -> Trainer:
         """The trainer for these targets: the last one, if nothing that matters has changed."""
         compiled = self.settings()
-        key = (compiled, dict(taught), _structure(self.network))
-        old = self._trainer
-        if old is not None and self._trainer_key == key:
-            old.refresh()
-            return old
+        old = None
+        if self._trainer is not None:
+            known, old = self._trainer
+            if known.fits(compiled, taught):
+                old.refresh()
+                return old
         made = Trainer(self.network, compiled, taught)
         if old is not None and old.optimizer is compiled.optimizer:
             made.inherit(old)
         elif self._state is not None:
             made.load_state(self._state)
-        self._trainer, self._trainer_key, self._state = made, key, None
+        self._trainer = Fingerprint(self.network, compiled, taught), made
+        self._state = None
         return made
 
     def evaluator(self, compiled: Compiled, taught: Mapping[str, Supervision]) -> Evaluator:
         """The evaluator for these targets."""
-        key = (compiled, dict(taught), _structure(self.network))
-        if self._evaluator is None or self._evaluator_key != key:
-            self._evaluator = Evaluator(self.network, compiled, taught)
-            self._evaluator_key = key
-        return self._evaluator
+        if self._evaluator is None or not self._evaluator[0].fits(compiled, taught):
+            made = Evaluator(self.network, compiled, taught)
+            self._evaluator = Fingerprint(self.network, compiled, taught), made
+        return self._evaluator[1]
 
     def tie(self, source: Source, compiled: Compiled) -> ArrayBatches | StreamBatches:
         """Tie data to the network."""
@@ -125,6 +144,7 @@ class Learner:
     ) -> History:
         """Train on data; `validation` is other data, or a share of them."""
         compiled = self.settings()
+        made = [resolve("callbacks", item, Callback, self.registry) for item in callbacks]
         data = self.tie(source, compiled)
         held_out: ArrayBatches | StreamBatches | None = None
         if isinstance(validation, Source):
@@ -142,17 +162,21 @@ class Learner:
         checked = None
         if held_out is not None:
             checked = (self.evaluator(compiled, held_out.supervision), held_out)
-        made = [resolve("callbacks", item, Callback, self.registry) for item in callbacks]
         return Fitting(self.network, trainer, data, checked, plan).run(made, source.batch_size)
 
     def train_on_batch(self, source: Source) -> dict[str, float]:
         """One step."""
-        data = self.tie(source, self.settings())
-        self.network.initialize_missing()
-        trainer = self.trainer(data.supervision)
-        feeds, size = next(iter(data.epoch(Order())))
+        repeat = self._repeat
+        feeds = None if repeat is None else repeat.feeds(source, self.settings())
+        if repeat is None or feeds is None:
+            compiled = self.settings()
+            data = self.tie(source, compiled)
+            self.network.initialize_missing()
+            self._repeat = repeat = Repeat(source, data, compiled)
+            feeds, _ = next(iter(data.epoch(Order())))
+        trainer = self.trainer(repeat.supervision)
         scores = Scores(trainer.scores)
-        scores.add(trainer.run(feeds, self._seed), size)
+        scores.add(trainer.run(feeds, self._seed), 1)
         return dict(scores)
 
     def evaluate(self, source: Source, compiled: Compiled) -> dict[str, float]:
@@ -167,13 +191,13 @@ class Learner:
     def state(self) -> dict[str, NDArray]:
         """The optimizer's state; empty before the first step."""
         if self._trainer is not None:
-            return self._trainer.state
+            return self._trainer[1].state
         return {name: np.array(array) for name, array in (self._state or {}).items()}
 
     @state.setter
     def state(self, given: Mapping[str, Any]) -> None:
         if self._trainer is not None:
-            self._trainer.load_state(given)
+            self._trainer[1].load_state(given)
         else:
             self._state = {name: np.array(array) for name, array in given.items()}
 
@@ -181,12 +205,6 @@ class Learner:
 def fresh_seed() -> int:
     """A seed that nobody has chosen."""
     return int(np.random.SeedSequence().generate_state(1)[0])
-
-
-def _structure(network: Network) -> tuple[Any, ...]:
-    """What the graphs of a network depend on, to compare."""
-    layers = tuple((path, layer, layer.trainable, layer.dtype) for path, layer in network.walk())
-    return tuple(network.calls), layers
 
 
 def _equal(a: Any, b: Any) -> bool:

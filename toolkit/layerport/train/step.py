@@ -8,7 +8,7 @@ a weight changes, and the gradients of parts of a batch can be added up.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from layerport import ops
@@ -83,8 +83,17 @@ class Step:
         return {group.gradient_name for group in self.groups}
 
 
-def training_step(network: Network, objective: Objective, optimizer: Optimizer) -> Step:
+def training_step(
+    network: Network,
+    objective: Objective,
+    optimizer: Optimizer,
+    prepare: Callable[[Graph], Graph] | None = None,
+) -> Step:
     """Derive the step that makes an objective smaller.
+
+    Parameters
+    ----------
+    prepare : rewrites the objective's graph before it is differentiated.
 
     Raises
     ------
@@ -92,7 +101,7 @@ def training_step(network: Network, objective: Objective, optimizer: Optimizer) 
     UnsupportedError : naming every operator on the way that has no derivative.
     """
     groups = arrange(trainable_weights(network, objective.recording), optimizer)
-    graph = objective.graph
+    graph = objective.graph if prepare is None else prepare(objective.graph)
     values = {value.name: value for value in graph.parameters}
     wrt = [values[member.path] for group in groups for member in group.members]
     slopes = gradient(graph, graph.outputs[0], wrt, seed=SEED)

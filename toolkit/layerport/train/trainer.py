@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from layerport.errors import ShapeError, TrainingError
+from layerport.numpy_engine.pooling import pool_first
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS
 from layerport.train.compiled import Compiled
@@ -44,7 +45,7 @@ class Trainer:
     ) -> None:
         objective = record_objective(network, compiled, taught, training=True)
         self.network = network
-        self.step = training_step(network, objective, compiled.optimizer)
+        self.step = training_step(network, objective, compiled.optimizer, pool_first)
         self.scores = objective.scores
         self.optimizer = compiled.optimizer
         self.iterations = 0
@@ -68,7 +69,11 @@ class Trainer:
         """Take the layers' weights as they are now; they may have been given other arrays."""
         if adopt(self.step.groups):
             self.network._runner = None
+            self._safe.clear()
         self._gradients.refresh()
+
+    def start(self) -> None:
+        """A run of many steps begins; what was kept before is not gone back to."""
         self._safe.clear()
 
     def run(self, batch: Mapping[str, NDArray], seed: int) -> list[float]:

@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from layerport.dim import Dim, Extent
+from layerport.dim import Dim, Extent, Shape
 from layerport.errors import LayerportError
+from layerport.graph import Value
 from layerport.op import NDArray, Op
 from layerport.operator import is_trainable
 
@@ -98,6 +99,9 @@ def evaluate(name: str, op: Op, inputs: Sequence[Known | None]) -> list[Known] |
 
 
 def _evaluate_numbers(op: Op, inputs: Sequence[Known | None]) -> list[Known] | None:
+    values = [None if x is None else Value(x.array.shape, x.dtype, constant=x.array) for x in inputs]
+    if any(least_size(made.shape) > KNOWN_SIZE for made in op.infer(*values)):
+        return None
     with np.errstate(all="ignore"):
         made = op.evaluate(*[None if x is None else x.array for x in inputs])
     arrays = made if isinstance(made, tuple) else (made,)
@@ -246,6 +250,14 @@ def bounds(extent: Extent) -> tuple[int | None, int | None]:
         low = None if low is None or (atoms and factor < 0) else low + factor * least
         high = None if high is None or (atoms and factor > 0) else high + factor * least
     return low, high
+
+
+def least_size(shape: Shape) -> int:
+    """The least number of elements of a shape; extents without a bound count as 1."""
+    size = 1
+    for extent in shape:
+        size *= extent if not isinstance(extent, Dim) else max(bounds(extent)[0] or 1, 1)
+    return size
 
 
 def _quotient_bound(atom: tuple[Dim, int]) -> int | None:

@@ -83,8 +83,12 @@ def decode(
 
     Raises
     ------
-    ValueError : for an attribute of a kind that does not exist.
+    ValueError : for an attribute of a kind that does not exist, or a name that is no UTF-8.
     """
+    names = [proto.op_type, proto.name, proto.domain, *proto.input, *proto.output]
+    for name in [*names, *(attribute.name for attribute in proto.attribute)]:
+        if not isinstance(name, str):
+            raise ValueError(f"the name {name!r} is no UTF-8")
     domain = plain_domain(proto.domain)
     node = OnnxNode(
         proto.op_type,

@@ -20,6 +20,9 @@ PACKED = frozenset(
 )
 """Element types of which several share a byte."""
 
+KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
+"""What a tensor can say about its external data; onnxruntime adds entries "prepacked..."."""
+
 
 class TensorReader:
     """Reads the tensors of one file.
@@ -106,6 +109,9 @@ class TensorReader:
         self, tensor: TensorProto, dtype: np.dtype[Any], shape: tuple[int, ...], where: str
     ) -> NDArray:
         entries = {entry.key: entry.value for entry in tensor.external_data}
+        unknown = [k for k in entries if k not in KEYS and not k.startswith("prepacked")]
+        if unknown:
+            self.context.fail(f"external data has no entry {', '.join(map(repr, unknown))}", where)
         path = self._external_path(entries.get("location", ""), where)
         count = math.prod(shape)
         bits = 2 if tensor.data_type in _two_bit() else 4
@@ -137,7 +143,8 @@ class TensorReader:
                 "load the external data into the model first",
             )  # fmt: skip
         given = Path(location)
-        if not location or given.is_absolute() or ".." in given.parts or "\\" in location:
+        bad = any(sign in location for sign in "\\\0")
+        if not location or bad or given.is_absolute() or ".." in given.parts:
             self.context.fail(
                 f"the location {location!r} of its data is no path inside the model's folder", where
             )
@@ -151,7 +158,13 @@ class TensorReader:
                 "copy it there, too",
             )  # fmt: skip
         if path not in self._external:
-            self._external[path] = path.stat().st_size
+            status = path.stat()
+            if status.st_nlink > 1:
+                self.context.fail(
+                    f"{location!r} is a hard link to a file that may lie elsewhere", where,
+                    "copy the file",
+                )  # fmt: skip
+            self._external[path] = status.st_size
             if sum(self._external.values()) > self.context.limits.file_bytes:
                 self.context.fail("the external data is larger than the limits allow", where)
         return path

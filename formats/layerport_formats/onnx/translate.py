@@ -19,7 +19,7 @@ from layerport.operator import is_trainable
 from . import control, functions
 from .facts import Fact, NeedsValueError, Pending, inputs_behind, label_of
 from .fields import make_op, operand_fields
-from .known import Known, evaluate
+from .known import Known, evaluate, least_size
 from .nodes import DOMAIN, OnnxNode, decode
 from .tensors import TensorReader
 from .upgrade import is_upgraded, upgrade
@@ -144,8 +144,16 @@ class Translator:
             self.builder.scope_name = pending.name
             made = self.builder.add(pending.op, *operands)
         for fact, value in zip(pending.outputs, made, strict=False):
+            self._check_size(value, pending.name)
             fact.value, fact.pending = value, None
             value.name = value.name or fact.name
+
+    def _check_size(self, value: Value, name: str) -> None:
+        size = least_size(value.shape) * value.dtype.itemsize
+        if size > self.context.limits.tensor_bytes:
+            self.context.fail(
+                f"it makes a tensor of {size:,} bytes, more than the limits allow", f"node {name!r}"
+            )
 
     # What upgrades and control flow ask for ---------------------------------------------
 
@@ -181,11 +189,11 @@ class Translator:
     def run(self, protos: Iterable[onnx.NodeProto], frame: Frame) -> None:
         """Put nodes into the graph, in order."""
         if frame.depth > self.context.limits.depth:
-            self.context.fail("subgraphs or functions are nested too deeply", frame.path)
+            self.context.fail("subgraphs or functions are nested too deeply", frame.path[:200])
         for proto in protos:
             try:
                 node = decode(proto, frame.versions, self.read, frame.attributes)
-            except ValueError as error:
+            except ValueError as error:  # names that are no UTF-8 included
                 self.context.fail(str(error), f"node {proto.name or list(proto.output)}")
             self.apply(node, frame)
 

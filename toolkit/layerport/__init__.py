@@ -18,6 +18,8 @@ _HOMES = MappingProxyType(
         "dim": ("Dim",),
         "errors": (
             "CaptureError",
+            "DataError",
+            "DivergenceError",
             "LayerportError",
             "ModelFileError",
             "PluginError",
@@ -35,7 +37,7 @@ _HOMES = MappingProxyType(
         "registry": ("Registry", "default_registry"),
         "samples": ("sample_inputs",),
         "tensor": ("Tensor",),
-        "train.callback": ("Callback",),
+        "train.callback": ("Callback", "History"),
         "train.loss": ("Loss",),
         "train.metric": ("Metric",),
         "train.optimizer": ("Optimizer", "Slots"),
@@ -45,7 +47,7 @@ _HOMES = MappingProxyType(
 )
 _MODULE_OF = MappingProxyType({name: home for home, names in _HOMES.items() for name in names})
 _MODULES = frozenset({"errors", "ops", "testing"})
-_KINDS = ("layers", "optimizers", "losses", "schedules", "callbacks")
+_KINDS = ("layers", "optimizers", "losses", "metrics", "schedules", "callbacks")
 
 __all__ = [*sorted(_MODULE_OF), "errors", "ops", "testing"]
 

@@ -63,5 +63,13 @@ class TrainingError(LayerportError):
     """Training that cannot start, or cannot go on."""
 
 
+class DivergenceError(TrainingError):
+    """The loss is no longer finite."""
+
+
+class DataError(TrainingError):
+    """Data that cannot be learned from: empty, not numbers, labels out of range..."""
+
+
 class PluginError(LayerportError):
     """A plugin that clashes with another one, or offers something malformed."""

@@ -134,8 +134,9 @@ class Trainable:
 
         Raises
         ------
-        TrainingError : when training cannot start, or the loss is no longer finite.
+        TrainingError : when training cannot start: `DataError` where the data are the reason.
         ShapeError : when data do not fit the network.
+        DivergenceError : when the loss is no longer finite.
         """
         from layerport.train.data import Order, Source
         from layerport.train.fitting import Plan

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from layerport.errors import TrainingError
+from layerport.errors import DataError
 from layerport.op import NDArray
 
 CHECK_BYTES = 1 << 28
@@ -85,7 +85,7 @@ def as_array(thing: Any, what: str) -> Any:
 
     Raises
     ------
-    TrainingError : naming `what` when it holds something else than numbers.
+    DataError : naming `what` when it holds something else than numbers.
     """
     if is_lazy(thing):
         array = thing
@@ -93,14 +93,14 @@ def as_array(thing: Any, what: str) -> Any:
         try:
             array = np.asarray(thing)
         except ValueError as error:
-            raise TrainingError(
+            raise DataError(
                 f"{what} is no array: its parts have different shapes ({error})"
             ) from error
     if array.dtype.kind not in "biuf":
-        raise TrainingError(
+        raise DataError(
             f"{what} holds {array.dtype} values, not numbers; convert it first, for example "
             "with np.asarray(..., dtype=np.float32)"
         )
     if not array.shape:
-        raise TrainingError(f"{what} is a single number, not an array of samples")
+        raise DataError(f"{what} is a single number, not an array of samples")
     return array

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from layerport.dim import Shape
-from layerport.errors import ShapeError, TrainingError
+from layerport.errors import DataError, ShapeError, TrainingError
 from layerport.network import by_name
 from layerport.op import NDArray
 from layerport.train.columns import Column, as_array
@@ -174,13 +174,13 @@ class ArrayBatches:
 
         Raises
         ------
-        TrainingError : when one of the two parts would be empty.
+        DataError : when one of the two parts would be empty.
         """
         if not 0 < fraction < 1:
             raise TrainingError(f"validation_split must lie between 0 and 1, not {fraction!r}")
         cut = int(self.samples * (1 - fraction))
         if not 0 < cut < self.samples:
-            raise TrainingError(
+            raise DataError(
                 f"validation_split={fraction} of {self.samples} samples leaves one part empty"
             )
         return self._part(0, cut), self._part(cut, self.samples)
@@ -227,14 +227,14 @@ class StreamBatches:
         self, network: Network, heads: Callable[[], Sequence[Head]], source: Source
     ) -> None:
         if source.y is not None or source.sample_weight is not None:
-            raise TrainingError("x yields batches, so targets and weights come with them: (x, y)")
+            raise DataError("x yields batches, so targets and weights come with them: (x, y)")
         self._source = source
         self._network = network
         self.steps = source.steps
         self._stream = self._open()
         first = next(self._stream, _END)
         if first is _END:
-            raise TrainingError("x yields no batch at all")
+            raise DataError("x yields no batch at all")
         self._stream = itertools.chain([first], self._stream)
         x, _, _ = _parts(first)
         _inputs(network, x)
@@ -245,9 +245,9 @@ class StreamBatches:
         self.supervision = supervise(network, self._heads, targets, shapes)
 
     def require_restart(self) -> None:
-        """Raise `TrainingError` when the stream cannot be gone through for several epochs."""
+        """Raise `DataError` when the stream cannot be gone through for several epochs."""
         if self.steps is None and self._source.x is self._opened:
-            raise TrainingError(
+            raise DataError(
                 "a generator can be gone through only once: for several epochs give "
                 "steps_per_epoch (or validation_steps), or something that can be gone through "
                 "again: a list, or a function that returns a generator"
@@ -270,7 +270,7 @@ class StreamBatches:
                     return
                 item = next(self._stream, _END)
             if item is _END:
-                raise TrainingError(
+                raise DataError(
                     f"the stream of batches ended after {done} batches of this epoch; give "
                     "steps_per_epoch as many as there are, or something that can be gone through "
                     "again: a list, or a function that returns a generator"
@@ -366,7 +366,7 @@ def tie(
 
     Raises
     ------
-    TrainingError, ShapeError : naming what is wrong: shapes, numbers of samples, dtypes, labels.
+    DataError, ShapeError : naming what is wrong: shapes, numbers of samples, dtypes, labels.
     """
     kind = StreamBatches if source.is_stream else ArrayBatches
     return kind(network, heads, source)
@@ -376,9 +376,7 @@ def _parts(item: Any) -> tuple[Any, Any, Any]:
     if not isinstance(item, (tuple, list)):
         return item, None, None
     if not 1 <= len(item) <= 3:
-        raise TrainingError(
-            f"a batch is x, (x, y) or (x, y, sample_weight), not {len(item)} things"
-        )
+        raise DataError(f"a batch is x, (x, y) or (x, y, sample_weight), not {len(item)} things")
     x, y, weights = (*item, None, None)[:3]
     return x, y, weights
 
@@ -386,7 +384,7 @@ def _parts(item: Any) -> tuple[Any, Any, Any]:
 def _inputs(network: Network, x: Any) -> dict[str, Any]:
     """The arrays for each input, checked against its shape."""
     if x is None:
-        raise TrainingError("there are no data: x is None")
+        raise DataError("there are no data: x is None")
     if not network.calls:
         only = next(iter(x.values()), None) if isinstance(x, Mapping) else x
         array = as_array(only, "x")
@@ -399,7 +397,7 @@ def _inputs(network: Network, x: Any) -> dict[str, Any]:
         want, got = port.shape[1:], tuple(array.shape[1:])
         if len(want) != len(got) or any(w not in (None, g) for w, g in zip(want, got, strict=True)):
             raise ShapeError(
-                f"input {port.name!r}: samples have the shape {got}, the network takes {want}"
+                f"input {port.name!r}: the shape {tuple(array.shape)} does not fit {port.shape}"
             )
         found[port.name] = array
     return found
@@ -413,7 +411,7 @@ def _weights(
     for name, given in weights_of(heads, source.sample_weight).items():
         array = np.asarray(as_array(given, f"sample_weight of {name!r}"), np.float64)
         if not np.isfinite(array).all():
-            raise TrainingError(f"sample_weight of {name!r} holds values that are not finite")
+            raise DataError(f"sample_weight of {name!r} holds values that are not finite")
         found[name] = array.reshape(-1) if array.shape[1:] == (1,) else array
     if source.class_weight is not None:
         table = class_table(source.class_weight, heads)
@@ -436,7 +434,7 @@ def _common_length(*groups: Mapping[str, Any]) -> int:
         raise ShapeError(f"the numbers of samples differ ({listed})")
     count = next(iter(sizes.values()), 0)
     if not count:
-        raise TrainingError(f"the data are empty: there is no sample ({', '.join(sizes)})")
+        raise DataError(f"the data are empty: there is no sample ({', '.join(sizes)})")
     return int(count)
 
 
@@ -444,7 +442,7 @@ def _check_batch_size(network: Network, samples: int, size: int) -> None:
     for port in network.inputs:
         fixed = port.shape[0] if port.shape else None
         if fixed is not None and (size != fixed or samples % size):
-            raise TrainingError(
+            raise DataError(
                 f"input {port.name!r} takes batches of exactly {fixed} samples: give "
                 f"batch_size={fixed} and a multiple of it as samples, not {size} and {samples}"
             )
@@ -456,9 +454,9 @@ def _output_shapes(network: Network) -> dict[str, Shape]:
 
 
 def check_targets(head: Head, rows: NDArray, output: Shape, start: int | None) -> None:
-    """Raise `TrainingError` naming the sample when targets are none that the loss can take."""
+    """Raise `DataError` naming the sample when targets are none that the loss can take."""
     problem = head.loss.check(rows, output) if head.loss is not None else None
     if problem is not None:
         row, reason = problem
         where = f"sample {start + row}" if start is not None else f"sample {row} of a batch"
-        raise TrainingError(f"target {head.output!r}, {where}: {reason}")
+        raise DataError(f"target {head.output!r}, {where}: {reason}")

@@ -61,7 +61,7 @@ class Fitting:
 
         Raises
         ------
-        TrainingError : when the loss is no longer finite.
+        DivergenceError : when the loss is no longer finite.
         """
         history = History()
         params = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layerport.errors import ShapeError, TrainingError
+from layerport.errors import DataError, ShapeError
 from layerport.op import NDArray, TensorType
 from layerport.train.compiled import Head
 from layerport.train.loss import TargetType
@@ -34,13 +34,13 @@ def targets_of(heads: Sequence[Head], y: Any) -> dict[str, Any]:
 
     Raises
     ------
-    TrainingError : naming the outputs whose targets are missing or not known.
+    DataError : naming the outputs whose targets are missing or not known.
     """
     used = [head.output for head in heads if head.is_used]
     given = _by_output(heads, used, y, "the targets y")
     missing = [name for name in used if given.get(name) is None]
     if missing:
-        raise TrainingError(f"targets are missing for the outputs {', '.join(missing)}: give y")
+        raise DataError(f"targets are missing for the outputs {', '.join(missing)}: give y")
     return {name: given[name] for name in used}
 
 
@@ -65,16 +65,14 @@ def _by_output(heads: Sequence[Head], used: list[str], given: Any, what: str) ->
     if isinstance(given, Mapping):
         unknown = [str(key) for key in given if key not in names]
         if unknown:
-            raise TrainingError(
-                f"{what} name {', '.join(unknown)}; the outputs are {', '.join(names)}"
-            )
+            raise DataError(f"{what} name {', '.join(unknown)}; the outputs are {', '.join(names)}")
         return dict(given)
     if len(names) == 1 or len(used) == 1:
         alone = isinstance(given, (list, tuple)) and len(given) == 1 and np.ndim(given[0]) > 0
         return {(used or names)[0]: given[0] if alone and hasattr(given[0], "shape") else given}
     if not isinstance(given, (list, tuple)) or len(given) not in (len(names), len(used)):
         count = f"{len(given)} arrays" if isinstance(given, (list, tuple)) else "one array"
-        raise TrainingError(
+        raise DataError(
             f"{what} must be a list of {len(names)} arrays or a dict: the outputs are "
             f"{', '.join(names)}; {count} was given"
         )
@@ -132,18 +130,18 @@ def class_table(class_weight: Mapping[Any, float], heads: Sequence[Head]) -> NDA
 
     Raises
     ------
-    TrainingError : when keys are no class numbers, or there are several outputs.
+    DataError : when keys are no class numbers, or there are several outputs.
     """
     if sum(head.loss is not None for head in heads) != 1:
-        raise TrainingError("class_weight needs a network with a single loss; give sample_weight")
+        raise DataError("class_weight needs a network with a single loss; give sample_weight")
     try:
         numbers = {int(key): float(weight) for key, weight in class_weight.items()}
     except (AttributeError, TypeError, ValueError) as error:
-        raise TrainingError(
+        raise DataError(
             f"class_weight is a dict from class numbers to weights, not {class_weight!r}"
         ) from error
     if any(number < 0 for number in numbers):
-        raise TrainingError(f"class_weight has negative class numbers: {sorted(numbers)}")
+        raise DataError(f"class_weight has negative class numbers: {sorted(numbers)}")
     table = np.ones(max(numbers, default=0) + 1)
     for number, weight in numbers.items():
         table[number] = weight
@@ -155,10 +153,10 @@ def weigh_classes(y: NDArray, table: NDArray) -> NDArray:
 
     Raises
     ------
-    TrainingError : when targets are no classes.
+    DataError : when targets are no classes.
     """
     if y.ndim > 2:
-        raise TrainingError(
+        raise DataError(
             f"class_weight needs one class a sample; the targets have shape {y.shape}; "
             "give sample_weight"
         )

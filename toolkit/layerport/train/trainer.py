@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layerport.errors import ShapeError, TrainingError
+from layerport.errors import DivergenceError, ShapeError
 from layerport.numpy_engine.pooling import pool_first
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS
@@ -86,7 +86,7 @@ class Trainer:
 
         Raises
         ------
-        TrainingError : when the loss is not finite. The network then has weights again that gave
+        DivergenceError : when the loss is not finite. The network then has weights again that gave
             a finite one.
         """
         rate = self.optimizer.rate(self.iterations)
@@ -113,7 +113,7 @@ class Trainer:
         failed = self.iterations + 1
         cause = explain(self.step, feeds, {**arrays, **self._gradients.borrowed})
         self._safe.restore(weights=not cause.is_data)
-        raise TrainingError(
+        raise DivergenceError(
             f"the loss became {loss} at step {failed}: {cause.reason}. The network keeps the "
             f"weights that it had after {self.iterations} steps, when the loss was finite"
         )

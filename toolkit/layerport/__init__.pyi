@@ -4,6 +4,8 @@ from layerport import errors as errors, ops as ops, testing as testing
 from layerport.conversion import convert as convert
 from layerport.dim import Dim as Dim
 from layerport.errors import CaptureError as CaptureError
+from layerport.errors import DataError as DataError
+from layerport.errors import DivergenceError as DivergenceError
 from layerport.errors import LayerportError as LayerportError
 from layerport.errors import ModelFileError as ModelFileError
 from layerport.errors import PluginError as PluginError
@@ -34,6 +36,7 @@ from layerport.registry import default_registry as default_registry
 from layerport.samples import sample_inputs as sample_inputs
 from layerport.tensor import Tensor as Tensor
 from layerport.train.callback import Callback as Callback
+from layerport.train.callback import History as History
 from layerport.train.loss import Loss as Loss
 from layerport.train.metric import Metric as Metric
 from layerport.train.optimizer import Optimizer as Optimizer
@@ -41,6 +44,11 @@ from layerport.train.optimizer import Slots as Slots
 from layerport.train.schedule import Schedule as Schedule
 from layerport.verification import Verification as Verification
 from layerport.verification import verify as verify
+from layerport_plugins.callbacks import EarlyStopping as EarlyStopping
+from layerport_plugins.callbacks import LambdaCallback as LambdaCallback
+from layerport_plugins.callbacks import LearningRateScheduler as LearningRateScheduler
+from layerport_plugins.callbacks import ModelCheckpoint as ModelCheckpoint
+from layerport_plugins.callbacks import ReduceLROnPlateau as ReduceLROnPlateau
 from layerport_plugins.layers.activations import ELU as ELU
 from layerport_plugins.layers.activations import LeakyReLU as LeakyReLU
 from layerport_plugins.layers.activations import PReLU as PReLU
@@ -105,5 +113,32 @@ from layerport_plugins.layers.resizing import UpSampling3D as UpSampling3D
 from layerport_plugins.layers.transposed import Conv1DTranspose as Conv1DTranspose
 from layerport_plugins.layers.transposed import Conv2DTranspose as Conv2DTranspose
 from layerport_plugins.layers.transposed import Conv3DTranspose as Conv3DTranspose
+from layerport_plugins.losses import BinaryCrossentropy as BinaryCrossentropy
+from layerport_plugins.losses import CategoricalCrossentropy as CategoricalCrossentropy
+from layerport_plugins.losses import Hinge as Hinge
+from layerport_plugins.losses import Huber as Huber
+from layerport_plugins.losses import MeanAbsoluteError as MeanAbsoluteError
+from layerport_plugins.losses import MeanSquaredError as MeanSquaredError
+from layerport_plugins.losses import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
+from layerport_plugins.losses import SquaredHinge as SquaredHinge
+from layerport_plugins.metrics import Accuracy as Accuracy
+from layerport_plugins.metrics import BinaryAccuracy as BinaryAccuracy
+from layerport_plugins.metrics import CategoricalAccuracy as CategoricalAccuracy
+from layerport_plugins.metrics import Precision as Precision
+from layerport_plugins.metrics import Recall as Recall
+from layerport_plugins.metrics import RootMeanSquaredError as RootMeanSquaredError
+from layerport_plugins.metrics import SparseCategoricalAccuracy as SparseCategoricalAccuracy
+from layerport_plugins.metrics import TopKCategoricalAccuracy as TopKCategoricalAccuracy
+from layerport_plugins.optimizers import Adagrad as Adagrad
+from layerport_plugins.optimizers import Adam as Adam
+from layerport_plugins.optimizers import AdamW as AdamW
+from layerport_plugins.optimizers import RMSprop as RMSprop
+from layerport_plugins.optimizers import SGD as SGD
+from layerport_plugins.progress import ProgressLine as ProgressLine
+from layerport_plugins.schedules import CosineDecay as CosineDecay
+from layerport_plugins.schedules import ExponentialDecay as ExponentialDecay
+from layerport_plugins.schedules import PiecewiseConstantDecay as PiecewiseConstantDecay
+from layerport_plugins.schedules import PolynomialDecay as PolynomialDecay
+from layerport_plugins.schedules import Warmup as Warmup
 
 __version__: str

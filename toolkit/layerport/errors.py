@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from os import PathLike, fspath
 
+from layerport.printable import printable
+
 
 class LayerportError(Exception):
     """Every error that layerport raises on purpose is one of these."""
@@ -29,7 +31,7 @@ class ModelFileError(LayerportError):
         self.reason = reason
         self.hint = hint
         where = f"{self.path}, at {place}" if place else self.path
-        super().__init__(f"{where}: {reason}" + (f" ({hint})" if hint else ""))
+        super().__init__(printable(f"{where}: {reason}" + (f" ({hint})" if hint else "")))
 
 
 class UnsupportedError(LayerportError):
@@ -45,7 +47,7 @@ class UnsupportedError(LayerportError):
     def __init__(self, what: str, problems: Iterable[str] = (), hint: str = "") -> None:
         self.problems = list(problems)
         self.hint = hint
-        lines = [what, *(f"  - {problem}" for problem in self.problems)]
+        lines = [what, *(f"  - {printable(problem)}" for problem in self.problems)]
         if hint:
             lines.append(hint)
         super().__init__("\n".join(lines))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 from layerport.errors import LayerportError, ModelFileError, UnsupportedError
 from layerport.limits import Limits
+from layerport.printable import printable
 from layerport.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Note:
     place: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.place + ': ' if self.place else ''}{self.text}"
+        return printable(f"{self.kind}: {self.place + ': ' if self.place else ''}{self.text}")
 
 
 @dataclasses.dataclass
@@ -271,8 +272,8 @@ def load(
     context = ReadContext(Path(path), default_registry().with_layers(layers), limits or Limits())
     with _reading(context, format) as fmt:
         network = fmt.read(context.path, context)
-        if dtype is not None:
-            network.astype(dtype)
+    if dtype is not None:
+        network.astype(dtype)
     network.origin = (fmt.name, tuple(context.notes))
     return network
 
@@ -322,7 +323,7 @@ def _refusing(path: Path) -> Iterator[None]:
             error, LayerportError
         ):
             raise
-        raise ModelFileError(path, str(error)) from error
+        raise ModelFileError(path, "; ".join(str(error).split("\n"))) from error
     except RecursionError as error:
         raise ModelFileError(path, "it is nested too deeply") from error
     except MemoryError as error:

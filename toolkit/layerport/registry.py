@@ -92,11 +92,15 @@ class Registry:
         table: Mapping[str, Any] = getattr(self, kind)
         if name in table:
             return table[name]
+        hint = self.hint(kind, name) or f"known: {', '.join(table)}"
+        raise LayerportError(f"there is no {kind.removesuffix('s')} called {name!r}; {hint}")
+
+    def hint(self, kind: str, name: str) -> str:
+        """What may be meant by a name that is not known, as a question, or ""."""
         import difflib
 
-        close = difflib.get_close_matches(name, list(table), n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(table)}"
-        raise LayerportError(f"there is no {kind.removesuffix('s')} called {name!r}; {hint}")
+        close = difflib.get_close_matches(name, list(getattr(self, kind)), n=3)
+        return f"did you mean {' or '.join(close)}?" if close else ""
 
     def name_of(self, function: Any) -> str | None:
         """The name of an activation, initializer or regularizer, or None."""

@@ -7,7 +7,7 @@ call c at place i stands as ``{"call": c, "output": i}``. A Sequential is its li
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layerport.errors import LayerportError
@@ -66,7 +66,7 @@ def from_config(cls: type[Network], config: Mapping[str, Any], registry: Registr
     """
     from layerport.network import Sequential
 
-    made = [_make(entry, registry) for entry in _known(config, registry)]
+    made = _made(_known(config, registry), registry)
     own = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
     if issubclass(cls, Sequential):
         network: Network = cls(made, **own)
@@ -78,19 +78,45 @@ def from_config(cls: type[Network], config: Mapping[str, Any], registry: Registr
 
 
 def _known(config: Mapping[str, Any], registry: Registry) -> list[Mapping[str, Any]]:
-    entries = list(config.get("layers", ()))
-    classes = {str(entry["class_name"]) for entry in entries}
-    unknown = sorted(classes - set(registry.layers))
+    """The entries of the layers; every class in them, and in networks among them, is known."""
+    unknown = sorted(_classes(config) - set(registry.layers))
     if unknown:
+        hints = [hint for name in unknown if (hint := registry.hint("layers", name))]
         raise LayerportError(
-            f"the layers {', '.join(unknown)} are not known; pass their classes with layers=, or "
-            "install the plugin that offers them"
+            f"the layers {', '.join(unknown)} are not known; "
+            + "".join(f"{hint} " for hint in hints)
+            + "pass their classes with layers=, or install the plugin that offers them"
         )
-    return entries
+    return list(config.get("layers", ()))
 
 
-def _make(entry: Mapping[str, Any], registry: Registry) -> Layer:
-    return registry.layers[entry["class_name"]].from_config(entry["config"], registry)
+def _classes(config: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    entries = config.get("layers", ())
+    if not isinstance(entries, (list, tuple)):
+        raise LayerportError("the layers are no list")
+    for index, entry in enumerate(entries):
+        well = isinstance(entry, Mapping) and isinstance(entry.get("config"), Mapping)
+        if not well or not isinstance(entry.get("class_name"), str):
+            raise LayerportError(f"layers[{index}] is no layer with class_name and config")
+        found.add(entry["class_name"])
+        if entry["class_name"] in ("Sequential", "Network"):
+            found |= _classes(entry["config"])
+    return found
+
+
+def _made(entries: Sequence[Mapping[str, Any]], registry: Registry) -> list[Layer]:
+    """The layers; all arguments that are wrong are named at once."""
+    made: list[Layer] = []
+    problems = []
+    for entry in entries:
+        try:
+            made.append(registry.layers[entry["class_name"]].from_config(entry["config"], registry))
+        except LayerportError as error:
+            problems.append(f"layer {entry['config'].get('name', '')!r}: {error}")
+    if problems:
+        raise LayerportError("; ".join(problems))
+    return made
 
 
 def _connect(

@@ -14,6 +14,7 @@ import numpy as np
 from layerport.errors import LayerportError, ShapeError
 from layerport.format import Format, ToolMissing, layer_classes, load
 from layerport.op import NDArray
+from layerport.printable import printable
 from layerport.samples import sample_inputs
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ class Verification:
 
     def __str__(self) -> str:
         if self.passed is None:
-            return self.detail
+            return printable(self.detail)
         verdict = "verified" if self.passed else "VERIFICATION FAILED"
         if self.max_difference is None:
-            return f"{verdict}: {self.detail}"
+            return printable(f"{verdict}: {self.detail}")
         return f"{verdict}: largest difference {self.max_difference:.2g} {self.detail}".rstrip()
 
 

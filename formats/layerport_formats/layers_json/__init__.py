@@ -6,7 +6,7 @@ js-mind's form is described in docs/layers-json.md beside version 2, which has a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -51,9 +51,11 @@ class LayersJsonFormat(Format):
     def write(self, network: Network, context: WriteContext) -> None:
         from layerport_formats.layers_json import jsmind, version2
 
-        version = str(context.options.get("version", "auto"))
-        if version not in ("1", "2", "auto"):
-            raise UnsupportedError(f"option version={version}: it is 1, 2 or auto")
+        version = _choice(context, "version", ("1", "2", "auto"), "auto")
+        encoding = _choice(context, "encoding", ("base64", "numbers"), "base64")
+        _choice(context, "state", ("keep", "drop"), "drop")
+        if "encoding" in context.options and version == "auto":
+            version = "2"  # js-mind's form has no other than its own
         plan = jsmind.plan(network) if version != "2" else None
         if plan is not None and version == "1" and plan.obstacles:
             raise UnsupportedError(
@@ -64,7 +66,14 @@ class LayersJsonFormat(Format):
         if plan is not None and not plan.obstacles and (version == "1" or not plan.losses):
             data = jsmind.write(plan, context)
         else:
-            data = version2.write(network, context)
+            data = version2.write(network, encoding)
         context.path.write_text(
             json.dumps(data, allow_nan=False, separators=(",", ":")), encoding="utf-8"
         )
+
+
+def _choice(context: WriteContext, name: str, known: Sequence[str], default: str) -> str:
+    given = str(context.options.get(name, default))
+    if given not in known:
+        raise UnsupportedError(f"option {name}={given}: it is {' or '.join(known)}")
+    return given

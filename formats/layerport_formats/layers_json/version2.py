@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from layerport.errors import UnsupportedError
-from layerport.format import ReadContext, WriteContext
+from layerport.format import ReadContext
 from layerport.structure import layer_config
 
 if TYPE_CHECKING:
@@ -22,11 +22,8 @@ DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64",
 KINDS = ("Sequential", "Network")
 
 
-def write(network: Network, context: WriteContext) -> dict[str, Any]:
-    """The network as a JSON value."""
-    encoding = context.options.get("encoding", "base64")
-    if encoding not in ("base64", "numbers"):
-        raise UnsupportedError(f"option encoding={encoding}: it is base64 or numbers")
+def write(network: Network, encoding: str) -> dict[str, Any]:
+    """The network as a JSON value, its weights as "base64" or "numbers"."""
     encode = _as_base64 if encoding == "base64" else _as_numbers
     return {
         "format": "layerport",

@@ -104,9 +104,6 @@ def _run(arguments: list[str]) -> int:
     except click.Abort:
         click.echo("stopped", err=True)
         return 130
-    except BrokenPipeError:  # the reader of a pipe has gone; nothing is left to say
-        sys.stdout = None  # type: ignore[assignment]
-        return FAILED
     except Exception as error:
         if "--debug" in arguments:
             raise
@@ -134,11 +131,16 @@ def _report(error: Exception) -> int:
 
 
 def _exit_code(error: Exception) -> int:
-    from layerport.errors import LayerportError, ModelFileError, UnsupportedError
+    from layerport.errors import (
+        DivergenceError,
+        LayerportError,
+        ModelFileError,
+        UnsupportedError,
+    )
     from layerport.format import LossError
     from layerport.verification import VerificationError
 
-    if isinstance(error, (LossError, VerificationError)):
+    if isinstance(error, (LossError, VerificationError, DivergenceError)):
         return FAILED
     if isinstance(error, (ModelFileError, OSError)):
         return REFUSED

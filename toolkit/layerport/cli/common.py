@@ -138,10 +138,10 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
 
 @contextlib.contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Turn complaints about the shapes of arrays into complaints about their file."""
-    from layerport.errors import ModelFileError, ShapeError
+    """Turn complaints about arrays into complaints about their file."""
+    from layerport.errors import DataError, ModelFileError, ShapeError
 
     try:
         yield
-    except ShapeError as error:
+    except (ShapeError, DataError) as error:
         raise ModelFileError(path, str(error)) from error

@@ -17,7 +17,8 @@ from layerport.cli.common import COUNT, FILE, MODEL, layer_classes, layers_optio
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE",
               help="An option of the target format; may be repeated.")  # fmt: skip
 @click.option("--opset", type=int, help="The ONNX operator set to write; same as --option opset=N.")
-@click.option("--dtype", help="Convert the weights: float32 or float64.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]),
+              help="Convert the weights.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Fail where the target cannot hold everything.")
 @click.option(
     "--verify",

@@ -9,6 +9,8 @@ import click
 from layerport.cli.common import COUNT, FILE, MODEL, blaming, layer_classes, layers_option, say
 from layerport.cli.learning import natural_loss, natural_metrics, training_data
 
+SHARE = click.FloatRange(min=0, max=1, max_open=True)
+
 
 @click.command("train")
 @click.argument("model", type=MODEL)
@@ -19,7 +21,7 @@ from layerport.cli.learning import natural_loss, natural_metrics, training_data
 @click.option("--optimizer", default="sgd", show_default=True)
 @click.option("--lr", type=float, help="Learning rate; the optimizer's own by default.")
 @click.option("--loss", help="By default what fits the output: crossentropy or squared error.")
-@click.option("--validation-split", default=0.0, show_default=True)
+@click.option("--validation-split", type=SHARE, default=0.0, show_default=True)
 @click.option("--seed", type=int, help="Makes the run repeatable.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @layers_option

@@ -46,7 +46,7 @@ class OnnxFormat(Format):
         if restored is not None:
             return restored
         translation = translate(model, context, path.parent)
-        return operator_network(translation.graph, translation.arrays)
+        return operator_network(translation)
 
     def write(self, network: Network, context: WriteContext) -> None:
         """Write the operators of a network, with its layers in the metadata."""

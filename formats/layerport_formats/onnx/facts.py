@@ -42,6 +42,7 @@ class Fact:
     pending : what makes it, if it is not in the graph yet.
     is_weight : whether the array is a parameter of the graph in any case.
     broken : whether what makes it cannot be expressed (which is reported where it happens).
+    is_label : whether it holds names of classes.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Fact:
     pending: Pending | None = None
     is_weight: bool = False
     broken: bool = False
+    is_label: bool = False
 
 
 class NeedsValueError(LayerportError):

@@ -39,8 +39,9 @@ class Known:
 
     @staticmethod
     def of(array: NDArray) -> Known | None:
-        """An array as a known value, if it is small enough."""
-        return Known(array, array.dtype) if array.size <= KNOWN_SIZE else None
+        """An array of numbers as a known value, if it is small enough."""
+        small = array.size <= KNOWN_SIZE and array.dtype != object
+        return Known(array, array.dtype) if small else None
 
     @staticmethod
     def of_extents(extents: Sequence[Extent]) -> Known:

@@ -15,21 +15,26 @@ from layerport.op import NDArray
 from layerport.operator import ABSENT, Operator, is_trainable
 from layerport.ops import Identity
 
+from .reading import Translation
 
-def operator_network(graph: Graph, arrays: Mapping[str, NDArray]) -> Network:
-    """The network whose layers are the nodes of a graph, under the names of their scopes.
+
+def operator_network(translation: Translation) -> Network:
+    """The network whose layers are the nodes of a file, under their names.
 
     A weight that several nodes read is a layer of its own, an Identity that has no input.
     """
+    graph = translation.graph
     outlets: dict[Value, Outlet] = {}
-    builder = _Layers(graph, arrays, outlets)
+    builder = _Layers(graph, translation.arrays, outlets)
     for value in graph.inputs:
         outlets[value] = input_outlet(_input_layer(value, graph))
     inputs = [outlets[value] for value in graph.inputs]
     for node in graph.nodes:
         builder.add(node)
     outputs = [builder.output(v, n) for v, n in zip(graph.outputs, graph.output_names, strict=True)]
-    return Network(inputs, outputs, tuple(graph.output_names))
+    network = Network(inputs, outputs, tuple(graph.output_names))
+    network.labels = None if translation.labels is None else list(translation.labels)
+    return network
 
 
 def _input_layer(value: Value, graph: Graph) -> InputLayer:

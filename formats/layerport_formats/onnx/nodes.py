@@ -53,10 +53,14 @@ class OnnxNode:
         return self.name or next((name for name in self.outputs if name), "")
 
     @property
+    def kind(self) -> str:
+        """The operator with its domain, where that is not ONNX's own."""
+        return f"{self.domain}.{self.op}" if self.domain else self.op
+
+    @property
     def place(self) -> str:
         """How messages name the node."""
-        kind = f"{self.domain}.{self.op}" if self.domain else self.op
-        return f"node {self.label!r} ({kind})"
+        return f"node {self.label!r} ({self.kind})"
 
     def has(self, position: int) -> bool:
         """Whether the operand at this position is given."""

@@ -33,10 +33,12 @@ class Translation:
     ----------
     graph : its operators; scopes are the names of nodes.
     arrays : for the graph's parameters.
+    labels : what the classes are called, where the file says so.
     """
 
     graph: Graph
     arrays: Mapping[str, NDArray]
+    labels: Sequence[str] | None = None
 
 
 def parse(path: Path, context: ReadContext) -> onnx.ModelProto:
@@ -122,9 +124,16 @@ def translate(
         frame.scope[name] = make(name, array)
     _add_inputs(translator, model.graph, frame, shapes or {}, bound or {})
     translator.run(in_order(model.graph.node, context), frame)
-    facts = [_output(frame, value, context) for value in model.graph.output]
-    graph = translator.finish(facts, [value.name for value in model.graph.output])
-    return Translation(graph, _used(graph, translator.arrays))
+    facts = {value.name: _output(frame, value, context) for value in model.graph.output}
+    for name, fact in facts.items():
+        if fact.is_label:
+            context.note("dropped", "the names of classes are in the network's labels, not an "
+                         "output", f"output {name!r}")  # fmt: skip
+    kept = {name: fact for name, fact in facts.items() if not fact.is_label}
+    if not kept:
+        raise UnsupportedError(f"{context.path}: all that it computes is names of classes")
+    graph = translator.finish(list(kept.values()), list(kept))
+    return Translation(graph, _used(graph, translator.arrays), translator.labels)
 
 
 def _used(graph: Graph, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:

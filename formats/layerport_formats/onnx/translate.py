@@ -23,6 +23,7 @@ from .known import Known, evaluate, least_size
 from .nodes import DOMAIN, OnnxNode, decode
 from .tensors import TensorReader
 from .upgrade import is_upgraded, upgrade
+from .upgrade.sketch import LabelsError
 
 Scope: TypeAlias = "MutableMapping[str, Fact]"
 
@@ -87,6 +88,7 @@ class Translator:
         self.builder = Builder(rewrite=False)
         self.arrays: dict[str, NDArray] = {}
         self.problems: dict[str, list[str]] = {}
+        self.labels: list[str] | None = None
         self._layers: set[str] = set()
         self._weights: set[str] = set()
         self._fresh = 0
@@ -128,6 +130,8 @@ class Translator:
     def _constant(self, fact: Fact) -> Value:
         array = fact.array if fact.array is not None else fact.known.array if fact.known else None
         assert array is not None
+        if array.dtype == object:
+            raise UnsupportedError(f"{fact.name!r} holds strings, which no tensor here can")
         if fact.is_weight or (fact.array is not None and is_trainable(array)):
             name = _unique(fact.name or "constant", self._weights)
             self.arrays[name] = array
@@ -179,10 +183,8 @@ class Translator:
     def report(self, node: OnnxNode, frame: Frame, why: str) -> None:
         """Note a node that cannot be expressed, and mark what it makes."""
         where = f"{frame.path}/{node.label}" if frame.path else node.label
-        kind = f"{node.domain}.{node.op}" if node.domain else node.op
-        self.problems.setdefault(f"{kind}: {why}", []).append(where)
-        for name in node.outputs:
-            frame.scope[name] = Fact(name, broken=True)
+        self.problems.setdefault(f"{node.kind}: {why}", []).append(where)
+        _mark(node, frame, broken=True)
 
     # Nodes ------------------------------------------------------------------------------
 
@@ -207,16 +209,24 @@ class Translator:
         if not self._is_known(node):
             self.report(node, frame, "layerport has no such operator")
             return
-        if any(frame.scope[name].broken for name in node.inputs if name):
-            for name in node.outputs:
-                frame.scope[name] = Fact(name, broken=True)
-            return
+        operands = [frame.scope[name] for name in node.inputs if name]
+        if any(fact.broken for fact in operands):
+            _mark(node, frame, broken=True)
+        elif any(fact.is_label for fact in operands):
+            _mark(node, frame, is_label=True)
+        else:
+            self._try(node, frame)
+
+    def _try(self, node: OnnxNode, frame: Frame) -> None:
         try:
             self._apply(node, frame)
         except ShapeError as error:
             self.context.fail(str(error), node.place)
         except (CaptureError, UnsupportedError) as error:
             self.report(node, frame, str(error))
+        except LabelsError as error:
+            self.labels = error.labels
+            _mark(node, frame, is_label=True)
         except NeedsValueError as error:
             if self.values_bound and error.inputs:
                 raise
@@ -228,15 +238,14 @@ class Translator:
                 self.context.fail(f"nothing makes its input {name!r}", node.place)
 
     def _apply(self, node: OnnxNode, frame: Frame) -> None:
-        if node.domain == DOMAIN:
-            if node.op in control.HANDLERS:
-                control.HANDLERS[node.op](self, node, frame)
-                return
-            upgraded = upgrade(node, Tools(self, frame))
-            if upgraded is not None:
-                for part in upgraded:
-                    self.apply(part, frame)
-                return
+        if node.domain == DOMAIN and node.op in control.HANDLERS:
+            control.HANDLERS[node.op](self, node, frame)
+            return
+        upgraded = upgrade(node, Tools(self, frame))
+        if upgraded is not None:
+            for part in upgraded:
+                self.apply(part, frame)
+            return
         body = self.functions.get((node.domain, node.op))
         if body is not None:
             functions.call(self, body, node, frame)
@@ -253,7 +262,7 @@ class Translator:
 
     def _is_known(self, node: OnnxNode) -> bool:
         """Whether there is something to put in a node's place."""
-        if node.domain == DOMAIN and (node.op in control.HANDLERS or is_upgraded(node)):
+        if is_upgraded(node) or (node.domain == DOMAIN and node.op in control.HANDLERS):
             return True
         return self._class_of(node) is not None or functions.is_function(self, node)
 
@@ -341,6 +350,12 @@ class Translator:
         return self.builder.finish(values, output_names=names)
 
 
+def _mark(node: OnnxNode, frame: Frame, **what: bool) -> None:
+    """Let what a node makes be no tensor of the graph, for a reason."""
+    for name in node.outputs:
+        frame.scope[name] = Fact(name, **what)
+
+
 def _unique(base: str, taken: set[str]) -> str:
     name, count = base, 0
     while name in taken:
@@ -383,4 +398,14 @@ class Tools:
     def require(self, node: OnnxNode, position: int) -> Known:
         """What an operand is; see `Translator.require`."""
         return self.translator.require(node, self.frame, position)
+
+    def text(self, name: str) -> list[str] | None:
+        """The elements of a constant that holds strings; None for any other value."""
+        array = self.frame.scope[name].array
+        strings = array is not None and array.dtype == object
+        return [str(item) for item in array.reshape(-1)] if array is not None and strings else None
+
+    def name_classes(self, labels: list[str]) -> None:
+        """Say what the classes are called."""
+        self.translator.labels = labels or None
 

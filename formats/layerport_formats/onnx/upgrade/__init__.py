@@ -11,17 +11,17 @@ from itertools import chain
 
 from layerport_formats.onnx.nodes import OnnxNode
 
-from . import arithmetic, arrange, images, normalization, reduction
+from . import arithmetic, arrange, classical, images, normalization, reduction
 from .sketch import Asks, Rule
 
-REPLACED = frozenset({"CastLike", "Dropout", "Scatter", "Size", "Upsample"})
+REPLACED = frozenset({"CastLike", "Dropout", "Scatter", "Size", "Upsample", *classical.RULES})
 """Operators that other ones stand for."""
 
 
 def _merged() -> Mapping[str, Sequence[tuple[int, Rule]]]:
-    tables = (arithmetic.RULES, arrange.RULES, images.RULES, normalization.RULES, reduction.RULES)
+    families = (arithmetic, arrange, classical, images, normalization, reduction)
     merged: dict[str, list[tuple[int, Rule]]] = {}
-    for op, rules in chain.from_iterable(table.items() for table in tables):
+    for op, rules in chain.from_iterable(family.RULES.items() for family in families):
         merged.setdefault(op, []).extend(rules)
     return {op: sorted(rules, key=lambda entry: entry[0]) for op, rules in merged.items()}
 
@@ -32,17 +32,17 @@ RULES = _merged()
 
 def is_upgraded(node: OnnxNode) -> bool:
     """Whether other operators stand for a node's."""
-    return node.op in REPLACED
+    return node.kind in REPLACED
 
 
 def upgrade(node: OnnxNode, asks: Asks) -> list[OnnxNode] | None:
-    """What stands for a node of ONNX's own domain, one version up; None where it stays.
+    """What stands for a node, one version up; None where it stays.
 
     Raises
     ------
     UnsupportedError : when an old form cannot be expressed.
     """
-    for before, rule in RULES.get(node.op, ()):
+    for before, rule in RULES.get(node.kind, ()):
         if node.version < before:
             made = rule(node, asks)
             return [

@@ -77,7 +77,7 @@ def _size(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
     """The number of elements is the product of the extents."""
     sketch = Sketch(node, asks)
     shape = sketch.apply("Shape", node.inputs[0])
-    sketch.apply("ReduceProd", shape, sketch.axes(0), to=node.outputs[0], keepdims=0)
+    sketch.apply("ReduceProd", shape, sketch.axes(0), into=node.outputs[0], keepdims=0)
     return sketch.nodes
 
 

@@ -25,7 +25,7 @@ def _flattening_softmax(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
         return [node.with_(attributes={"axis": -1})]
     sketch = Sketch(node, asks)
     flat = sketch.apply(node.op, sketch.apply("Flatten", x, axis=axis), axis=-1)
-    sketch.reshaped_like(flat, x, to=node.outputs[0])
+    sketch.reshaped_like(flat, x, into=node.outputs[0])
     return sketch.nodes
 
 
@@ -56,7 +56,7 @@ def _normalize(sketch: Sketch, x: str, mean: str, variance: str, scale: str, bia
     centred = sketch.apply("Sub", x, mean)
     deviation = sketch.apply("Sqrt", sketch.apply("Add", variance, epsilon))
     scaled = sketch.apply("Mul", sketch.apply("Div", centred, deviation), scale)
-    sketch.apply("Add", scaled, bias, to=node.outputs[0])
+    sketch.apply("Add", scaled, bias, into=node.outputs[0])
 
 
 def _batch_norm(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
@@ -84,7 +84,7 @@ def _batch_norm(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
         kept = sketch.apply("Mul", before, sketch.constant(momentum, dtype))
         flat = sketch.apply("Squeeze", now, axes)
         new = sketch.apply("Mul", flat, sketch.constant(1 - momentum, dtype))
-        sketch.apply("Add", kept, new, to=output)
+        sketch.apply("Add", kept, new, into=output)
     return sketch.nodes
 
 
@@ -113,11 +113,11 @@ def _dropout(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
     sketch = Sketch(node, asks)
     x, y = node.inputs[0], node.outputs[0]
     if not training or ratio == 0:
-        sketch.apply("Identity", x, to=y)
+        sketch.apply("Identity", x, into=y)
         if len(node.outputs) > 1 and node.outputs[1]:
             kind = bool if node.version >= 10 else asks.dtype(x)
             ones = sketch.constant(1, kind)
-            sketch.apply("Expand", ones, sketch.apply("Shape", x), to=node.outputs[1])
+            sketch.apply("Expand", ones, sketch.apply("Shape", x), into=node.outputs[1])
         return sketch.nodes
     if "seed" not in node.attributes:
         raise UnsupportedError(
@@ -131,9 +131,9 @@ def _dropout(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
     mask = random.uniform(0, 1, static_shape(shape)) >= ratio
     kept = sketch.constant(mask)
     scaled = sketch.apply("Mul", x, sketch.constant(1 / (1 - ratio), asks.dtype(x)))
-    sketch.apply("Where", kept, scaled, sketch.constant(0, asks.dtype(x)), to=y)
+    sketch.apply("Where", kept, scaled, sketch.constant(0, asks.dtype(x)), into=y)
     if len(node.outputs) > 1 and node.outputs[1]:
-        sketch.apply("Identity", kept, to=node.outputs[1])
+        sketch.apply("Identity", kept, into=node.outputs[1])
     return sketch.nodes
 
 

@@ -33,6 +33,20 @@ class Asks(Protocol):
     def require(self, node: OnnxNode, position: int) -> Known:
         """What an operand is, which must be known before the network runs."""
 
+    def text(self, name: str) -> list[str] | None:
+        """The elements of a constant that holds strings; None for any other value."""
+
+    def name_classes(self, labels: list[str]) -> None:
+        """Say what the classes are called."""
+
+
+class LabelsError(Exception):
+    """A value holds the names of classes, which no tensor of numbers can."""
+
+    def __init__(self, labels: list[str]) -> None:
+        super().__init__("it gives names of classes")
+        self.labels = labels
+
 
 Rule: TypeAlias = "Callable[[OnnxNode, Asks], list[OnnxNode]]"
 
@@ -45,9 +59,9 @@ class Sketch:
         self.asks = asks
         self.nodes: list[OnnxNode] = []
 
-    def apply(self, op: str, *inputs: str, to: str = "", **attributes: Any) -> str:
-        """The result of an operator; `to` names it."""
-        name = to or self.asks.fresh(f"{self.node.label}/{op}")
+    def apply(self, op: str, *inputs: str, into: str = "", **attributes: Any) -> str:
+        """The result of an operator; `into` names it."""
+        name = into or self.asks.fresh(f"{self.node.label}/{op}")
         self.nodes.append(OnnxNode(op, list(inputs), [name], attributes, self.node.name))
         return name
 
@@ -59,9 +73,9 @@ class Sketch:
         """A constant that names axes."""
         return self.asks.constant(axes, np.int64)
 
-    def reshaped_like(self, x: str, like: str, to: str) -> str:
+    def reshaped_like(self, x: str, like: str, into: str) -> str:
         """`x` with the shape of `like`."""
-        return self.apply("Reshape", x, self.apply("Shape", like), to=to)
+        return self.apply("Reshape", x, self.apply("Shape", like), into=into)
 
 
 def without(node: OnnxNode, *names: str) -> OnnxNode:

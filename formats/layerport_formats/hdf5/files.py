@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import numpy as np
 from layerport.format import ReadContext
@@ -29,8 +29,12 @@ FILTERS = frozenset({1, 2, 3, 32000})
 
 
 @contextlib.contextmanager
-def open_file(path: Path, context: ReadContext) -> Iterator[Place]:
+def open_file(source: Path | BinaryIO, context: ReadContext) -> Iterator[Place]:
     """Open a file for reading; the Place is its root.
+
+    Parameters
+    ----------
+    source : the file, or one inside an archive.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def open_file(path: Path, context: ReadContext) -> Iterator[Place]:
     import h5py
 
     try:
-        handle = h5py.File(path, "r")
+        handle = h5py.File(source, "r")
     except (FileNotFoundError, PermissionError):
         raise
     except (OSError, RuntimeError, ValueError) as error:

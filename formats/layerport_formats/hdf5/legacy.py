@@ -42,6 +42,8 @@ def plan_weights(root: Place, network: Network, *, by_name: bool) -> Plan:
     plan = Plan(root)
     wanted = {layer.name: layer for layer in keras_layers(network) if slots(layer)}
     groups = _groups(root, listed, plan)
+    if groups and not network.calls:
+        root.fail("the input shape of the network is not known, so that its weights have no place")
     pairs = _by_name(wanted, groups, plan) if by_name or set(wanted) <= set(groups) else None
     if pairs is None:
         pairs = _by_order(list(wanted.values()), groups, plan)
@@ -73,7 +75,7 @@ def _by_name(
 ) -> list[tuple[Layer, _Group]]:
     for name, (group, names) in groups.items():
         if name not in wanted and any(_variable(n) not in IGNORED for n in names):
-            plan.problem(f"{group.path} holds weights, the layer has none")
+            plan.problem(f"{group.path} holds weights, but no layer of this name has any")
     for name in wanted:
         if name not in groups:
             plan.problem(f"there are no weights for the layer {name}")

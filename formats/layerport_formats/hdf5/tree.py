@@ -76,9 +76,14 @@ class _Walk:
                 self._plan.problem(f"{place.path or '/'} has no group of layers")
             return
         by_name = _groups_by_layer_name(container)
+        used = set()
         for group_name, layer in _group_names(network, twice=name != CONTAINERS[0]):
             group = by_name.get(layer.name) or container.group(group_name)
             self._layer(group, layer, container.join(group_name))
+            used.add(container.join(group_name) if group is None else group.path)
+        for child in container.children():
+            if container.join(child) not in used and _holds_arrays(container, child):
+                self._plan.problem(f"{container.join(child)} belongs to no layer of the network")
 
     def _layer(self, group: Place | None, layer: Layer, expected: str) -> None:
         if id(layer) in self._done:
@@ -158,6 +163,12 @@ def _groups_by_layer_name(container: Place) -> dict[str, Place]:
         if name is not None and group is not None:
             found[name] = group
     return found
+
+
+def _holds_arrays(container: Place, child: str) -> bool:
+    """Whether there are weights in a group."""
+    group = container.group(child)
+    return group is not None and (container_of(group) is not None or bool(_arrays(group, [])))
 
 
 def _arrays(group: Place, fields: list[str]) -> list[Array]:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from layerport.errors import UnsupportedError
 
 from layerport_formats.hdf5.reading import CONFIG, LABELS, OUTPUT_NAMES
 from layerport_formats.keras_config.needs import choose_dialect
@@ -36,8 +37,12 @@ def write(network: Network, context: WriteContext) -> None:
     wanted = str(context.options.get("config", "auto"))
     dialect = choose_dialect(written, wanted, context)
     config = ConfigWriter(dialect, context).model(written)
+    try:
+        text = json.dumps(config, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise UnsupportedError(f"{context.target}: the config of a layer: {error}") from error
     with h5py.File(context.path, "w") as file:
-        file.attrs[CONFIG] = json.dumps(config, allow_nan=False, separators=(",", ":"))
+        file.attrs[CONFIG] = text
         if network.labels is not None:
             file.attrs[LABELS] = json.dumps([str(label) for label in network.labels])
         if network.output_names is not None:

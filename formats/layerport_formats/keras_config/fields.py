@@ -211,7 +211,9 @@ class FieldReader:
         found = next((candidate for candidate in names if candidate in known), None)
         try:
             if found is not None:
-                return _named_object(found, known[found], config)
+                make = known[found]
+                usual = next(candidate for candidate in known if known[candidate] is make)
+                return _named_object(usual, make, config)
         except (TypeError, ValueError, LayerportError):
             pass
         self.findings.dropped.append(f"{key} ({class_name}) of {name}")

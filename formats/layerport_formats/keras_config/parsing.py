@@ -15,10 +15,13 @@ from layerport_formats.keras_config.dialect import NETWORK_CLASSES, Dialect, lay
 from layerport_formats.keras_config.fields import ConfigError, FieldReader, Findings
 from layerport_formats.keras_config.nodes import Node, NodeError, Ref, read_nodes, read_ports
 from layerport_formats.keras_config.operators import is_operator, operator_layer
-from layerport_formats.keras_config.tables import rule_of
+from layerport_formats.keras_config.tables import LAYER_ALIASES, rule_of
 
 CODE_LAYERS = frozenset({"Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"})
 """Layers whose configs hold program code, which is never run."""
+
+NOT_KERAS = frozenset({"Network", "Operator"})
+"""Layers of ours that no config of Keras names."""
 
 
 @dataclasses.dataclass
@@ -96,9 +99,15 @@ class Parser:
         return (
             class_name in NETWORK_CLASSES
             or class_name == "InputLayer"
-            or class_name in self._context.registry.layers
+            or self._class_of(class_name) is not None
             or is_operator(class_name)
         )
+
+    def _class_of(self, class_name: str) -> type[Layer] | None:
+        """The class that a config names, which may be registered in a package of its own."""
+        bare = class_name.rpartition(">")[2]
+        name = LAYER_ALIASES.get(bare, bare)
+        return None if name in NOT_KERAS else self._context.registry.layers.get(name)
 
     def report(self) -> None:
         """Raise what was found, or note it."""
@@ -228,14 +237,14 @@ class Parser:
     def _layer(self, class_name: str, config: Mapping[str, Any], name: str) -> Layer:
         if class_name == "InputLayer":
             return self._input(config, name)
-        cls = self._context.registry.layers.get(class_name)
+        cls = self._class_of(class_name)
         if cls is None:
             raise ConfigError(f"the class {class_name} is not known{_why(class_name)}")
         try:
             if _makes_itself(cls):
                 dtype = self._fields.dtype(config.get("dtype"), name)
                 return cls.from_config({**config, "dtype": dtype}, self._context.registry)
-            arguments = self._fields.arguments(cls, class_name, config, name)
+            arguments = self._fields.arguments(cls, cls.__name__, config, name)
             layer: Layer = cls(**{**arguments, "name": name})
         except (LayerportError, TypeError, ValueError) as error:
             raise ConfigError(str(error)) from error

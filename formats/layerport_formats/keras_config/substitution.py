@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from layerport.errors import UnsupportedError
 from layerport.format import WriteContext
 from layerport.layer import Layer, flat
 from layerport.network import InputLayer, Network, Outlet, Sequential, input_outlet
@@ -17,9 +18,16 @@ def in_keras_layers(network: Network, context: WriteContext) -> Network:
 
     The network itself stays as it is; layers that need no substitute are in both.
     """
-    if not any(_substitute(layer) for _, layer in network.walk()):
+    layers = [layer for _, layer in network.walk()]
+    if not any(_substitute(layer) for layer in layers):
         return network
-    return _Substitution(context).network(network)
+    unbuilt = [repr(layer) for layer in layers if _substitute(layer) and not layer.is_built]
+    if unbuilt:
+        raise UnsupportedError(
+            f"{context.target}: layers without weights cannot be written as Keras's", unbuilt,
+            hint="give the network an input shape",
+        )  # fmt: skip
+    return _Substitution(context, {layer.name for layer in layers}).network(network)
 
 
 def _substitute(layer: Layer) -> Callable[[], list[Layer]] | None:
@@ -27,8 +35,9 @@ def _substitute(layer: Layer) -> Callable[[], list[Layer]] | None:
 
 
 class _Substitution:
-    def __init__(self, context: WriteContext) -> None:
+    def __init__(self, context: WriteContext, names: set[str]) -> None:
         self._context = context
+        self._names = names
         self._made: dict[Layer, list[Layer]] = {}
 
     def layers(self, layer: Layer) -> list[Layer]:
@@ -41,11 +50,21 @@ class _Substitution:
                 self._made[layer] = [layer]
             else:
                 self._made[layer] = substitute()
+                self._name(self._made[layer], layer.name)
                 kinds = " and ".join(type(made).__name__ for made in self._made[layer])
                 self._context.note(
                     "folded", f"{type(layer).__name__} is written as {kinds}", layer.name
                 )
         return self._made[layer]
+
+    def _name(self, layers: list[Layer], name: str) -> None:
+        """Give substitutes names that no other layer has; one of them has that of the original."""
+        for layer in layers:
+            base, count = layer.name, 0
+            while layer.name != name and layer.name in self._names:
+                count += 1
+                layer.name = f"{base}_{count}"
+            self._names.add(layer.name)
 
     def network(self, network: Network) -> Network:
         """What stands for a network."""
@@ -58,7 +77,7 @@ class _Substitution:
         if isinstance(network, Sequential):
             first = [] if not network.calls else [network.calls[0].layer]
             chain = [made for layer in network.layers for made in self.layers(layer)]
-            made = Sequential([*first, *_named(chain)], **own)
+            made = Sequential([*first, *chain], **own)
         else:
             made = self._functional(network, own)
         made.labels = network.labels
@@ -66,7 +85,6 @@ class _Substitution:
 
     def _functional(self, network: Network, own: Mapping[str, Any]) -> Network:
         known: dict[Outlet, Any] = {}
-        _named([made for layer in network.layers for made in self.layers(layer)])
 
         def new(leaf: Any) -> Any:
             return known[leaf] if isinstance(leaf, Outlet) else leaf
@@ -87,16 +105,3 @@ class _Substitution:
             network.output_names,
             **own,
         )
-
-
-def _named(layers: list[Layer]) -> list[Layer]:
-    """Give another name to a layer whose name stands for another one already."""
-    taken: dict[str, Layer] = {}
-    for layer in layers:
-        name, count = layer.name, 0
-        while name and taken.get(name, layer) is not layer:
-            count += 1
-            name = f"{layer.name}_{count}"
-        layer.name = name
-        taken[name] = layer
-    return layers

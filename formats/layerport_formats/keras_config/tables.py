@@ -96,6 +96,15 @@ NEUTRAL: Mapping[str, Any] = MappingProxyType(
 TRAINING_SUFFIXES = ("_constraint", "_regularizer")
 """Ends of the names of arguments that matter while training only."""
 
+LAYER_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "BatchNormalizationV1": "BatchNormalization",
+        "BatchNormalizationV2": "BatchNormalization",
+        "SyncBatchNormalization": "BatchNormalization",
+    }
+)
+"""Classes of older versions of TensorFlow -> the class that computes the same."""
+
 ACTIVATION_ALIASES: Mapping[str, str] = MappingProxyType(
     {"swish": "silu", "hard_swish": "hard_silu", "log_softmax_v2": "log_softmax"}
 )

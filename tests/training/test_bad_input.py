@@ -41,6 +41,7 @@ Y = np.arange(10) % 3
         ([[1.0, 2.0], [3.0]], Y, {}, "different shapes"),
         (X, Y, {"batch_size": 0}, "batch_size"),
         (X, Y, {"epochs": -1}, "epochs"),
+        (X, Y, {"seed": -1}, "seed"),
         (X, Y, {"shuffle": "yes"}, "shuffle"),
         (X, Y, {"verbose": 7}, "verbose"),
         (X, Y, {"validation_split": 1.5}, "validation_split"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -275,6 +277,23 @@ def test_a_layer_may_add_to_the_loss() -> None:
     found = network.train_on_batch(np.zeros((4, 2)))
     assert found == {"loss": 4.0}
     assert network.weights["pull/weight"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
+def test_copies_go_on_alone(blobs: Data, copier: Callable[[Any], Any]) -> None:
+    a = noisy()
+    a.compile("adam", SPARSE)
+    a.fit(*blobs, seed=1, verbose=0)
+    a.predict(blobs[0])
+    b = copier(a)
+    before = a.get_weights()
+    b.fit(*blobs, epochs=2, initial_epoch=1, seed=1, verbose=0)
+    for one, other in zip(before, a.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    a.fit(*blobs, epochs=2, initial_epoch=1, seed=1, verbose=0)
+    for one, other in zip(a.get_weights(), b.get_weights(), strict=True):
+        assert one.tobytes() == other.tobytes()
+    np.testing.assert_array_equal(a.predict(blobs[0]), b.predict(blobs[0]))
 
 
 def test_batches_may_be_larger_than_the_data(blobs: Data, classifier: Make) -> None:

@@ -230,6 +230,10 @@ class Network(Trainable, Layer):
         self._runner = None
         _name_layers(self.layers)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: the plans of `predict` belong to this network's arrays."""
+        return {**self.__dict__, "_runner": None}
+
     # Structure --------------------------------------------------------------------------
 
     @property

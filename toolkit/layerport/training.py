@@ -43,6 +43,8 @@ class Trainable:
     ) -> None:
         """Say what training minimises, and how. The optimizer starts afresh.
 
+        Call it again after changing the arguments of layers, other than `trainable`.
+
         Parameters
         ----------
         optimizer : name ("sgd", "adam", "adamw", "rmsprop", "adagrad"...) or `Optimizer`.

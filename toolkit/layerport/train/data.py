@@ -13,6 +13,7 @@ from layerport.dim import Shape
 from layerport.errors import DataError, ShapeError, TrainingError
 from layerport.network import by_name
 from layerport.op import NDArray
+from layerport.train.arguments import whole_number
 from layerport.train.columns import Column, as_array
 from layerport.train.compiled import Head
 from layerport.train.supervision import (
@@ -50,11 +51,9 @@ class Source:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("steps", 1)):
-            value = getattr(self, name)
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if value is not None and (not whole or value < least):
-                raise TrainingError(f"{name} must be a whole number from {least}, not {value!r}")
+        whole_number("batch_size", self.batch_size, 1)
+        if self.steps is not None:
+            whole_number("steps_per_epoch", self.steps, 1)
 
     @property
     def weighs(self) -> bool:
@@ -85,6 +84,7 @@ class Order:
     epoch: int = 0
 
     def __post_init__(self) -> None:
+        whole_number("seed", self.seed, 0)
         if self.shuffle not in (True, False, "batch"):
             raise TrainingError(f"shuffle must be True, False or 'batch', not {self.shuffle!r}")
 

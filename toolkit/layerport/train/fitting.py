@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from layerport.errors import TrainingError
+from layerport.train.arguments import whole_number
 from layerport.train.callback import Callback, Callbacks, History, Logs
 from layerport.train.data import ArrayBatches, Order, StreamBatches
 from layerport.train.evaluator import Evaluator
@@ -34,9 +34,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "initial_epoch"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise TrainingError(f"{name} must be a whole number of at least 0, not {value!r}")
+            whole_number(name, getattr(self, name), 0)
 
 
 class Fitting:
@@ -85,7 +83,8 @@ class Fitting:
                         history.interrupted = True
                         break
                     logs = done
-                    if self._network.stop_training:
+                    history.interrupted = interruption.requested
+                    if self._network.stop_training or interruption.requested:
                         break
             except KeyboardInterrupt:
                 history.interrupted = True

@@ -62,6 +62,14 @@ class Learner:
         self._state: Mapping[str, Any] | None = None
         self._seed = fresh_seed()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: plans and vectors belong to this network's arrays; settings and state go."""
+        fresh = {"_trainer": None, "_evaluator": None, "_repeat": None, "registry": None}
+        return {**self.__dict__, **fresh, "_state": self.state or None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, registry=default_registry())
+
     # Settings ---------------------------------------------------------------------------
 
     def compile(self, optimizer: Any, loss: Any, metrics: Any, loss_weights: Any) -> None:

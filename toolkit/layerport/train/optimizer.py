@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -100,8 +101,12 @@ class Optimizer(Component):
 
 
 def unbias(beta: float, step: Any) -> Any:
-    """1 - beta ** step, exact in float32 too: what a moving average that started at 0 lacks."""
-    return -np.expm1(step * float(np.log(beta))) if beta > 0 else step * 0 + 1
+    """1 - beta ** step: what a moving average that started at 0 has seen.
+
+    By way of tanh, which is exact in float32, too, where beta is close to 1 and steps are few.
+    """
+    half = np.tanh(step * (-0.5 * math.log(beta) if beta else math.inf))
+    return 2 * half / (1 + half)
 
 
 def norm(gradients: list[Any]) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from layerport.errors import UnsupportedError
 from layerport.graph import Graph
 from layerport.loops.clike import comment_text
-from layerport.loops.ir import Buffer, Program
+from layerport.loops.ir import Buffer, Index, Port, Program
 from layerport.loops.lowering import lower
 from layerport.loops.weights import stored
 from layerport.op import NDArray
@@ -70,6 +70,7 @@ def print_javascript(
     if graph.parameters:
         names = ", ".join(repr(value.name) for value in graph.parameters)
         raise UnsupportedError(f"the weights {names} have no values; bind them first")
+    _check_inputs(inputs)
     program = lower(graph, TARGET)
     if program.symbol and not program.splittable:
         program = lower(graph, TARGET, batch=LARGEST_UNSPLIT_BATCH)
@@ -88,6 +89,20 @@ def print_javascript(
         _exports(has_golden=checked is not None),
     ]
     return "\n".join(parts), declarations(inputs, outputs, has_golden=checked is not None)
+
+
+def _check_inputs(inputs: Sequence[PortSpec]) -> None:
+    problems = [
+        f"the input {name!r} has the shape {tuple(shape)}"
+        for name, shape, _ in inputs
+        if None in shape[1:]
+    ]
+    if problems:
+        raise UnsupportedError(
+            "a JavaScript module needs every extent but the batch",
+            problems,
+            hint="give the inputs of the network fixed sizes",
+        )
 
 
 def text(value: Any) -> str:
@@ -137,6 +152,7 @@ class _Module:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self._printer = JavaScript()
 
     def memory(self) -> str:
         """The declarations of all buffers."""
@@ -169,11 +185,18 @@ class _Module:
         for direction, ports in (("input", program.inputs), ("output", program.outputs)):
             names = ", ".join(port.buffer.name for port in ports)
             lines.append(f"const {direction}Buffers = [{names}];")
+        shapes = ", ".join(self._shape(port) for port in program.outputs)
+        lines.append(f"const outputShapes = [{shapes}];")
         return "\n".join(lines)
+
+    def _shape(self, port: Port) -> str:
+        """A function from the number of samples to the shape of an output."""
+        extents = ", ".join(self._printer.index(Index.of(extent)) for extent in port.shape)
+        return f"({self._program.symbol}) => [{extents}]"
 
     def functions(self) -> str:
         """The functions; `run` computes a block of samples."""
-        printer = JavaScript()
+        printer = self._printer
         lines = [line for f in self._program.functions for line in printer.function(f)]
         helpers = [HELPERS[name] for name in sorted(printer.needed)]
         entry = self._program.functions[-1].name

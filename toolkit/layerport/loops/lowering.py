@@ -28,6 +28,7 @@ from layerport.loops.ir import (
     as_expr,
     renumbered,
 )
+from layerport.loops.math import expand
 from layerport.loops.nest import (
     At,
     Emitter,
@@ -143,21 +144,18 @@ class _Lowering(Memory):
         )  # fmt: skip
 
     def _ports(self) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
-        sizes = self._batch.sizes
-        inputs = [
-            Port(v.name, self._places.views[v].buffer, sizes(v.shape), v.dtype)
-            for v in self._graph.inputs
-        ]
-        outputs = [
-            Port(name, buffer, sizes(value.shape), value.dtype)
-            for name, value, buffer in zip(
-                self._graph.output_names, self._graph.outputs, self._places.outputs, strict=True
-            )
-        ]
-        return tuple(inputs), tuple(outputs)
+        def port(name: str, value: Value, buffer: Buffer) -> Port:
+            shape = self._batch.sizes(value.shape)
+            return Port(name, buffer, shape, strides_for(self._batch.room(shape)), value.dtype)
+
+        graph, places = self._graph, self._places
+        named = zip(graph.output_names, graph.outputs, places.outputs, strict=True)
+        inputs = tuple(port(v.name, v, places.views[v].buffer) for v in graph.inputs)
+        return inputs, tuple(port(*output) for output in named)
 
     def _scheduled(self, function: Function) -> Function:
-        body = schedule(canonical(function.body), self._target, self._names)
+        plain = expand(canonical(function.body), self._target.native, self._names)
+        body = schedule(plain, self._target, self._names)
         return renumbered(Function(function.name, function.parameters, body, function.note))
 
     # Values ---------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ class Places:
             order = self._orders.get(value, tuple(range(value.ndim)))
             if compact_views and self._has_broken_view(value, order):
                 order = tuple(range(value.ndim))
+            self._stored.add(value)
             self._claim(value, self._new(value, order, "temporary"))
         return self.views[value]
 

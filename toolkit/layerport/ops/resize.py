@@ -137,6 +137,12 @@ class _Resizing(Op):
                 found.append(table)
         return found
 
+    def static_tables(self, shape: Sequence[Size | Extent]) -> list[AxisTable]:
+        """The axes that change; one whose extent is not known does not."""
+        sizes = tuple(1 if isinstance(size, Dim) else size for size in self.sizes)
+        fixed = dataclasses.replace(self, sizes=sizes)
+        return fixed.tables([e if isinstance(e, int) else 1 for e in shape])
+
     def _table(self, place: int, axis: int, extent: int, size: int, scale: float) -> AxisTable:
         places = self._coordinates(place, extent, size, scale)
         outside = np.zeros(size, bool)
@@ -266,7 +272,7 @@ class Resize(_Resizing):
 
     def loops(self, nest: NestBuilder) -> None:
         x, y = nest.operands[0], nest.outputs[0]
-        tables = {table.axis: table for table in self._static_tables(x.shape)}
+        tables = {table.axis: table for table in self.static_tables(x.shape)}
         repeated = {axis for axis, table in tables.items() if table.repeats is not None}
         taps = {axis: _Taps(nest, tables[axis]) for axis in tables if axis not in repeated}
 
@@ -286,12 +292,6 @@ class Resize(_Resizing):
             return cast(value, y.dtype)
 
         nest.each(element, split={axis: tables[axis].extent for axis in sorted(repeated)})
-
-    def _static_tables(self, shape: Sequence[Size]) -> list[AxisTable]:
-        """The tables of the axes that change; one that depends on the batch does not."""
-        sizes = tuple(1 if isinstance(size, Dim) else size for size in self.sizes)
-        fixed = dataclasses.replace(self, sizes=sizes)
-        return fixed.tables([1 if isinstance(extent, Index) else extent for extent in shape])
 
 
 class _Taps:
@@ -354,7 +354,7 @@ class ResizeGrad(_Resizing):
 
     def decompose(self, build: Builder, dy: Value) -> Value | None:
         dx = dy
-        for table in self.tables(static_shape(self.shape)):
+        for table in self.static_tables(self.shape):
             dx = product_along(build, dx, table.axis, table.matrix(dy.dtype))
         return dx
 

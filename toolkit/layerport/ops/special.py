@@ -57,11 +57,11 @@ _TAIL_64: _Rational = (
         1.0,
     ),
 )
-_NEAR_32: _Rational = (
+NEAR_32: _Rational = (
     (-0.001345677244, -0.01451865472, -0.3310098039, 0.1283791647),
     (0.03760969547, 0.3514307964, 1.0),
 )
-_TAIL_32: _Rational = (
+TAIL_32: _Rational = (
     (0.2464056221, 0.7619832574, 1.001031874),
     (0.4354718966, 1.367009731, 1.896999043, 1.0),
 )
@@ -86,8 +86,8 @@ def erf(x: NDArray) -> NDArray:
     size = np.abs(x)
     near = np.minimum(size, 1)
     far = np.minimum(size, 4 if single else 6)  # from there on erf is 1
-    inside = near + near * _ratio(_NEAR_32 if single else _NEAR_64, near * near)
-    outside = 1 - np.exp(-far * far) * _ratio(_TAIL_32 if single else _TAIL_64, far)
+    inside = near + near * _ratio(NEAR_32 if single else _NEAR_64, near * near)
+    outside = 1 - np.exp(-far * far) * _ratio(TAIL_32 if single else _TAIL_64, far)
     return np.asarray(np.copysign(np.where(size > 1, outside, inside), x))
 
 

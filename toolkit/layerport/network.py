@@ -211,6 +211,7 @@ class Network(Trainable, Layer):
         super().__post_init__()
         self._calls: list[Call] = []
         self._runner: Runner | None = None
+        self._run_with: list[tuple[dict[str, Any], str, NDArray]] = []
         self._is_built = True
         if self.inputs_given or self.outputs_given:
             self._set(_as_outlets(self.inputs_given, "inputs"), _as_outlets(self.outputs_given,
@@ -232,7 +233,7 @@ class Network(Trainable, Layer):
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies: the plans of `predict` belong to this network's arrays."""
-        return {**self.__dict__, "_runner": None}
+        return {**self.__dict__, "_runner": None, "_run_with": []}
 
     # Structure --------------------------------------------------------------------------
 
@@ -382,8 +383,6 @@ class Network(Trainable, Layer):
                 continue
             key = None if seed is None else [*np.atleast_1d(seed), index]
             (layer.initialize_missing if missing_only else layer.initialize)(key)
-        if not missing_only:
-            self._runner = None
 
     # Running ----------------------------------------------------------------------------
 
@@ -406,8 +405,11 @@ class Network(Trainable, Layer):
         from layerport.numpy_engine.runner import Runner
 
         self._shape_from(x)
-        if self._runner is None:
+        # Training this or another network with the same layers may have moved their weights.
+        if self._runner is None or any(t.get(name) is not a for t, name, a in self._run_with):
             self._runner = Runner(self)
+            tables = [layer._arrays for _, layer in self.walk()]
+            self._run_with = [(t, name, array) for t in tables for name, array in t.items()]
         outputs = self._runner.predict(self.feeds(x), batch_size)
         return outputs[0] if len(outputs) == 1 else outputs
 

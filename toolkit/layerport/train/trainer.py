@@ -68,7 +68,6 @@ class Trainer:
     def refresh(self) -> None:
         """Take the layers' weights as they are now; they may have been given other arrays."""
         if adopt(self.step.groups):
-            self.network._runner = None
             self._safe.clear()
         self._gradients.refresh()
 

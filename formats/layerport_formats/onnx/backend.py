@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx.backend.base import Backend, BackendRep, Device, DeviceType
-
 from layerport.errors import ShapeError
 from layerport.format import ReadContext
 from layerport.limits import Limits
 from layerport.numpy_engine.reference import evaluate
 from layerport.op import NDArray
 from layerport.registry import Registry, default_registry
+from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 
 from .facts import NeedsValueError
 from .reading import Translation, translate
@@ -81,9 +80,7 @@ class LayerportBackend(Backend):
     """Runs ONNX models with layerport."""
 
     @classmethod
-    def prepare(
-        cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any
-    ) -> Runner:
+    def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Runner:
         return Runner(model, kwargs.get("registry") or default_registry())
 
     @classmethod

@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
-
 from layerport.format import ReadContext
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-
 from layerport.dim import Dim
 from layerport.errors import UnsupportedError
 from layerport.op import NDArray
@@ -41,7 +40,7 @@ def run_subgraph(
     if len(given) != len(graph.input):
         translator.context.fail(f"a subgraph takes {len(graph.input)} values, not {len(given)}",
                                 path)  # fmt: skip
-    scope: ChainMap[str, Fact] = ChainMap({}, frame.scope)  # type: ignore[arg-type]
+    scope: ChainMap[str, Fact] = ChainMap({}, frame.scope)
     inner = frame.inner(scope, path)
     scope.update(zip([value.name for value in graph.input], given, strict=True))
     add_initializers(translator, graph, inner)
@@ -183,9 +182,7 @@ def _per_value(node: OnnxNode, name: str, count: int) -> tuple[int, ...]:
     return given
 
 
-def _pick(
-    translator: Translator, frame: Frame, fact: Fact, axis: int, at: int, name: str
-) -> Fact:
+def _pick(translator: Translator, frame: Frame, fact: Fact, axis: int, at: int, name: str) -> Fact:
     """One element of an axis, which goes."""
     index = translator.array("", np.array(at, np.int64))
     return _applied(translator, frame, OnnxNode("Gather", [], [], {"axis": axis}, name),
@@ -204,9 +201,7 @@ def _stack(
     return _applied(translator, frame, OnnxNode("Concat", [], [], {"axis": axis}, name), rows)
 
 
-def _applied(
-    translator: Translator, frame: Frame, node: OnnxNode, facts: Sequence[Fact]
-) -> Fact:
+def _applied(translator: Translator, frame: Frame, node: OnnxNode, facts: Sequence[Fact]) -> Fact:
     """The result of an operator on facts."""
     node.outputs = [translator.fresh(node.op)]
     for fact in facts:

@@ -8,16 +8,16 @@ from types import MappingProxyType
 
 import numpy as np
 import onnx
-from onnx import helper
-
 from layerport.errors import LayerportError
 from layerport.format import ReadContext
 from layerport.graph import Builder, Graph, Node
 from layerport.limits import Limits
 from layerport.op import Op
 from layerport.registry import Registry
+from onnx import helper
 
 from .fields import dtype_code, operand_fields, schema_of, write_op
+from .functions import is_defined
 from .nodes import DOMAIN, NEWEST
 from .reading import Translation, translate
 
@@ -44,7 +44,7 @@ def defined(node: Node, registry: Registry) -> Translation | None:
     """
     op = node.op
     schema = schema_of(op.name, DOMAIN, NEWEST) if op.domain == DOMAIN else None
-    if schema is None or not (schema.has_function or schema.has_context_dependent_function):
+    if schema is None or not is_defined(schema):
         return None
     others = {name: kind for name, kind in registry.ops.items() if name != op.name}
     context = ReadContext(

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
-
 from layerport.graph import Graph, Value
 from layerport.op import NDArray
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-
 from layerport.dim import Dim, Extent, Shape, is_extent, same_extent
 from layerport.errors import UnsupportedError
 from layerport.graph import Value

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from layerport.errors import LayerportError
 from layerport.graph import Value
 from layerport.op import NDArray, Op
 
 from .known import Known
-
-if TYPE_CHECKING:
-    from .nodes import OnnxNode
+from .nodes import OnnxNode, plain_name
 
 
 @dataclasses.dataclass(eq=False)
@@ -96,4 +93,4 @@ def _ancestors(value: Value, seen: set[Value]) -> Iterator[Value]:
 def label_of(node: OnnxNode, position: int) -> str:
     """How messages name an operand of a node."""
     name = node.inputs[position] if position < len(node.inputs) else ""
-    return f"operand {position} ({name!r})"
+    return f"operand {position} ({plain_name(name)!r})"

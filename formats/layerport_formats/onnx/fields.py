@@ -8,14 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
-
 from layerport.dim import Dim, is_extent
 from layerport.errors import UnsupportedError
 from layerport.graph import Value
 from layerport.op import NDArray, Op
 from layerport.ops import Pad, Reshape, Split, reshaped
 from layerport.ops.windows import Windowed, reaches
+from onnx import helper, numpy_helper
 
 from .nodes import DOMAIN, OnnxNode
 
@@ -223,7 +222,9 @@ def write_op(op: Op, schema: onnx.defs.OpSchema, inputs: Inputs) -> Written:
     attributes: dict[str, onnx.AttributeProto] = {}
     operands: dict[int, Any] = {}
     for name, value in fields.items():
-        if value is None or (isinstance(value, tuple) and not value and _is_default(op, name, value)):
+        if value is None or (
+            isinstance(value, tuple) and not value and _is_default(op, name, value)
+        ):
             continue
         if name in schema.attributes:
             attributes[name] = _attribute(schema.attributes[name], value)
@@ -236,8 +237,10 @@ def write_op(op: Op, schema: onnx.defs.OpSchema, inputs: Inputs) -> Written:
 
 def _is_default(op: Op, name: str, value: Any) -> bool:
     field = next((f for f in dataclasses.fields(op) if f.name == name), None)
-    return field is not None and field.default is not dataclasses.MISSING and bool(
-        field.default == value
+    return (
+        field is not None
+        and field.default is not dataclasses.MISSING
+        and bool(field.default == value)
     )
 
 
@@ -255,7 +258,9 @@ def _attribute(described: onnx.defs.OpSchema.Attribute, value: Any) -> onnx.Attr
     elif any(isinstance(item, Dim) for item in value if described.type == kinds.INTS):
         raise UnsupportedError(f"{described.name}={_short(value)} must be known numbers in ONNX")
     return helper.make_attribute(
-        described.name, plain, attr_type=onnx.AttributeProto.AttributeType.Value(described.type.name)
+        described.name,
+        plain,
+        attr_type=onnx.AttributeProto.AttributeType.Value(str(described.type).rsplit(".", 1)[-1]),
     )
 
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
-
 from layerport.dim import Dim
 from layerport.errors import UnsupportedError
+from onnx import helper, numpy_helper
 
 from .checks import in_order
 from .facts import Fact
@@ -26,14 +25,16 @@ def is_function(translator: Translator, node: OnnxNode) -> bool:
     if (node.domain, node.op) in translator.functions:
         return True
     schema = schema_of(node.op, node.domain, node.version)
-    return schema is not None and bool(
-        schema.has_function or schema.has_context_dependent_function
-    )
+    return schema is not None and is_defined(schema)
 
 
-def call(
-    translator: Translator, body: onnx.FunctionProto, node: OnnxNode, frame: Frame
-) -> None:
+def is_defined(schema: onnx.defs.OpSchema) -> bool:
+    """Whether ONNX defines an operator by other operators."""
+    described: Any = schema  # onnx's type stubs lack what they say about functions
+    return bool(described.has_function or described.has_context_dependent_function)
+
+
+def call(translator: Translator, body: onnx.FunctionProto, node: OnnxNode, frame: Frame) -> None:
     """Put the nodes of a function into the graph in place of a node that calls it."""
     if len(node.inputs) > len(body.input) or len(node.outputs) > len(body.output):
         translator.context.fail("it gives or takes more values than the function has", node.place)
@@ -69,8 +70,7 @@ def expand(translator: Translator, node: OnnxNode, frame: Frame) -> None:
     ------
     UnsupportedError : when ONNX defines it by none for these operands.
     """
-    schema = schema_of(node.op, node.domain, node.version)
-    assert schema is not None
+    schema: Any = schema_of(node.op, node.domain, node.version)
     if schema.has_function:
         body = schema.function_body
     else:
@@ -87,10 +87,11 @@ def expand(translator: Translator, node: OnnxNode, frame: Frame) -> None:
 
 def _type_of(translator: Translator, frame: Frame, name: str) -> bytes:
     if not name:
-        return onnx.TypeProto().SerializeToString()
+        return bytes(onnx.TypeProto().SerializeToString())
     value = translator.typed(frame.scope[name])
     shape = [None if isinstance(extent, Dim) else extent for extent in value.shape]
-    return helper.make_tensor_type_proto(dtype_code(value.dtype), shape).SerializeToString()
+    kind = helper.make_tensor_type_proto(dtype_code(value.dtype), shape)
+    return bytes(kind.SerializeToString())
 
 
 def _proto(node: OnnxNode) -> onnx.NodeProto:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-
 from layerport.dim import Dim, Extent, Shape
 from layerport.errors import LayerportError
 from layerport.graph import Value
@@ -100,7 +99,9 @@ def evaluate(name: str, op: Op, inputs: Sequence[Known | None]) -> list[Known] |
 
 
 def _evaluate_numbers(op: Op, inputs: Sequence[Known | None]) -> list[Known] | None:
-    values = [None if x is None else Value(x.array.shape, x.dtype, constant=x.array) for x in inputs]
+    values = [
+        None if x is None else Value(x.array.shape, x.dtype, constant=x.array) for x in inputs
+    ]
     if any(least_size(made.shape) > KNOWN_SIZE for made in op.infer(*values)):
         return None
     with np.errstate(all="ignore"):

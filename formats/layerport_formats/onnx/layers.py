@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
-from layerport.dim import Dim, is_extent, same_extent
+from layerport.dim import Dim, same_extent
 from layerport.graph import Graph, Node, Value
 from layerport.layer import flat
 from layerport.network import BATCH, InputLayer, Network, Outlet, connect, input_outlet
 from layerport.op import NDArray
-from layerport.operator import ABSENT, Operator, is_trainable
+from layerport.operator import ABSENT, Operator
 from layerport.ops import Identity
 
+from .names import Names
 from .reading import Translation
 
 
@@ -42,10 +42,7 @@ def _input_layer(value: Value, graph: Graph) -> InputLayer:
     shape = value.shape
     dtype = value.dtype.name
     counts = [
-        str(extent)
-        for other in graph.inputs
-        for extent in other.shape
-        if isinstance(extent, Dim)
+        str(extent) for other in graph.inputs for extent in other.shape if isinstance(extent, Dim)
     ]
     rest = tuple(
         None if str(d) == f"{value.name}_{axis}" and counts.count(str(d)) == 1
@@ -73,7 +70,8 @@ class _Layers:
             for value, readers in graph.uses().items()
             if value in graph.parameters and len(set(readers)) > 1
         }
-        self.taken = {node.scope for node in graph.nodes} | {value.name for value in graph.inputs}
+        scopes = [node.scope for node in graph.nodes]
+        self.names = Names([*scopes, *(value.name for value in graph.inputs)])
 
     def add(self, node: Node) -> None:
         """The layer of a node."""
@@ -114,7 +112,7 @@ class _Layers:
         arrays: dict[str, NDArray] = {}
         args = [self.outlets[value]] if value in self.outlets else []
         operand = "@0" if args else self._array(value, arrays)
-        layer = Operator(Identity(), (operand,), arrays, name=self._fresh(name),
+        layer = Operator(Identity(), (operand,), arrays, name=self.names.take(name or "constant"),
                          dtype=_float_name(value.dtype))  # fmt: skip
         self.outlets[value] = connect(layer, args, {})
 
@@ -123,14 +121,6 @@ class _Layers:
         if value.node is None:
             self._source(value, name)
         return self.outlets[value]
-
-    def _fresh(self, base: str) -> str:
-        name, count = base or "constant", 0
-        while name in self.taken:
-            count += 1
-            name = f"{base}_{count}"
-        self.taken.add(name)
-        return name
 
 
 def _float_dtype(node: Node) -> str:

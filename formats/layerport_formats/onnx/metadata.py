@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-
 from layerport.errors import LayerportError, UnsupportedError
 from layerport.format import ReadContext
 from layerport.network import InputLayer, Network, Sequential
@@ -137,8 +136,8 @@ def _structure(
     """What differs between the graphs, or ""."""
     weights = set(expected.weights)
     quiet = ReadContext(context.path, context.registry, context.limits)
-    found = translate(model, quiet, folder, weights=arrays)
-    given = {**expected.constants, **{n: a for n, a in arrays.items()}}
+    found = translate(model, quiet, folder, weights=arrays, arrays=arrays)
+    given = {**expected.constants, **arrays}
     wanted = translate(expected.proto, quiet, folder, weights=arrays, arrays=given)
     if _ports(found) != _ports(wanted):
         return "its inputs or outputs are others"

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import onnx
-from onnx import AttributeProto
-
 from layerport.op import NDArray
+from onnx import AttributeProto
 
 NEWEST = onnx.defs.onnx_opset_version()
 """The operator set that nodes are upgraded to: the newest that the installed onnx describes."""
@@ -18,6 +17,15 @@ DOMAIN = ""
 """The domain of ONNX's own operators; files may also call it "ai.onnx"."""
 
 ReadTensor: TypeAlias = "Callable[[onnx.TensorProto, str], NDArray]"
+
+
+MADE_UP = "\0"
+"""Separates a name from the number that makes it differ from all names in files."""
+
+
+def plain_name(name: str) -> str:
+    """A name without what was added to make it new."""
+    return name.split(MADE_UP)[0]
 
 
 def plain_domain(domain: str) -> str:
@@ -50,7 +58,7 @@ class OnnxNode:
     @property
     def label(self) -> str:
         """The node's name, or that of its first output."""
-        return self.name or next((name for name in self.outputs if name), "")
+        return self.name or plain_name(next((name for name in self.outputs if name), ""))
 
     @property
     def kind(self) -> str:

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import TensorProto, helper
-
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from layerport.dim import Dim, Extent, Shape
 from layerport.errors import UnsupportedError
 from layerport.format import ReadContext
 from layerport.graph import Graph
 from layerport.network import BATCH
 from layerport.op import NDArray
+from onnx import TensorProto, helper
 
 from .checks import check_names, in_order
 from .facts import Fact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 from layerport.errors import UnsupportedError
 from layerport.format import WriteContext
 from layerport.network import Network
@@ -39,7 +40,7 @@ def save(network: Network, context: WriteContext) -> None:
     context.path.write_bytes(model.proto.SerializeToString())
 
 
-def _describe(network: Network, model: object, context: WriteContext) -> None:
+def _describe(network: Network, model: onnx.ModelProto, context: WriteContext) -> None:
     if metadata.is_plain(network):
         return
     try:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
-
 from layerport.op import NDArray
+from onnx import TensorProto, numpy_helper
 
 from .fields import dtype_code
 

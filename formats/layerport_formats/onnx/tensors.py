@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
-
 from layerport.format import ReadContext
 from layerport.op import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 PACKED = frozenset(
     getattr(TensorProto, name)

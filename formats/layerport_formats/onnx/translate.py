@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-
 from layerport.dim import Shape
 from layerport.errors import CaptureError, ShapeError, UnsupportedError
 from layerport.format import ReadContext
@@ -20,7 +19,8 @@ from . import control, functions
 from .facts import Fact, NeedsValueError, Pending, inputs_behind, label_of
 from .fields import make_op, operand_fields
 from .known import Known, evaluate, least_size
-from .nodes import DOMAIN, OnnxNode, decode
+from .names import Names
+from .nodes import DOMAIN, MADE_UP, OnnxNode, decode, plain_name
 from .tensors import TensorReader
 from .upgrade import is_upgraded, upgrade
 from .upgrade.sketch import LabelsError
@@ -89,8 +89,8 @@ class Translator:
         self.arrays: dict[str, NDArray] = {}
         self.problems: dict[str, list[str]] = {}
         self.labels: list[str] | None = None
-        self._layers: set[str] = set()
-        self._weights: set[str] = set()
+        self._layers = Names()
+        self._weights = Names()
         self._fresh = 0
         self._nodes = 0
 
@@ -98,8 +98,8 @@ class Translator:
 
     def input(self, name: str, shape: Shape, dtype: Any) -> Fact:
         """An input of the graph."""
-        self._layers.add(name)
-        self._weights.add(name)
+        self._layers.take(name)
+        self._weights.take(name)
         return Fact(name, value=self.builder.input(name, shape, dtype))
 
     def array(self, name: str, array: NDArray) -> Fact:
@@ -130,14 +130,15 @@ class Translator:
     def _constant(self, fact: Fact) -> Value:
         array = fact.array if fact.array is not None else fact.known.array if fact.known else None
         assert array is not None
+        name = plain_name(fact.name) or "constant"
         if array.dtype == object:
-            raise UnsupportedError(f"{fact.name!r} holds strings, which no tensor here can")
+            raise UnsupportedError(f"{name!r} holds strings, which no tensor here can")
         if fact.is_weight or (fact.array is not None and is_trainable(array)):
-            name = _unique(fact.name or "constant", self._weights)
+            name = self._weights.take(name)
             self.arrays[name] = array
             return self.builder.parameter(name, array.shape, array.dtype)
         value = self.builder.constant(array)
-        value.name = value.name or fact.name
+        value.name = value.name or name
         return value
 
     def _put(self, pending: Pending) -> None:
@@ -150,7 +151,7 @@ class Translator:
         for fact, value in zip(pending.outputs, made, strict=False):
             self._check_size(value, pending.name)
             fact.value, fact.pending = value, None
-            value.name = value.name or fact.name
+            value.name = value.name or plain_name(fact.name)
 
     def _check_size(self, value: Value, name: str) -> None:
         size = least_size(value.shape) * value.dtype.itemsize
@@ -164,7 +165,7 @@ class Translator:
     def fresh(self, base: str) -> str:
         """A name that no value of the file has."""
         self._fresh += 1
-        return f"{base}\0{self._fresh}"
+        return f"{base}{MADE_UP}{self._fresh}"
 
     def require(self, node: OnnxNode, frame: Frame, position: int) -> Known:
         """What an operand is, which must be known now.
@@ -325,8 +326,8 @@ class Translator:
         return evaluate(node.op, op, known)
 
     def _layer_name(self, node: OnnxNode, frame: Frame) -> str:
-        label = (node.label or node.op).split("\0")[0]
-        return _unique(f"{frame.path}/{label}" if frame.path else label, self._layers)
+        label = node.label or node.op
+        return self._layers.take(f"{frame.path}/{label}" if frame.path else label)
 
     # The end ----------------------------------------------------------------------------
 
@@ -350,19 +351,10 @@ class Translator:
         return self.builder.finish(values, output_names=names)
 
 
-def _mark(node: OnnxNode, frame: Frame, **what: bool) -> None:
+def _mark(node: OnnxNode, frame: Frame, *, broken: bool = False, is_label: bool = False) -> None:
     """Let what a node makes be no tensor of the graph, for a reason."""
     for name in node.outputs:
-        frame.scope[name] = Fact(name, **what)
-
-
-def _unique(base: str, taken: set[str]) -> str:
-    name, count = base, 0
-    while name in taken:
-        count += 1
-        name = f"{base}_{count}"
-    taken.add(name)
-    return name
+        frame.scope[name] = Fact(name, broken=broken, is_label=is_label)
 
 
 def _folds(fact: Fact) -> bool:
@@ -384,7 +376,7 @@ class Tools:
         """The name of a new constant."""
         made = np.asarray(array, dtype)
         name = self.fresh("constant")
-        self.frame.scope[name] = self.translator.array(name.split("\0")[0], made)
+        self.frame.scope[name] = self.translator.array("", made)
         return name
 
     def shape(self, name: str) -> Shape:
@@ -408,4 +400,3 @@ class Tools:
     def name_classes(self, labels: list[str]) -> None:
         """Say what the classes are called."""
         self.translator.labels = labels or None
-

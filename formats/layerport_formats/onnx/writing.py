@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import layerport
 import numpy as np
 import onnx
-from onnx import helper
-
-import layerport
 from layerport.dim import Dim
 from layerport.errors import UnsupportedError
 from layerport.graph import Builder, Graph, Node, Value
@@ -22,6 +20,7 @@ from layerport.operator import Operator
 from layerport.ops import Expand, Identity, Reshape, Slice
 from layerport.recording import Recording, arrays_of
 from layerport.registry import Registry
+from onnx import helper
 
 from .definition import decomposed, defined, in_scope
 from .extents import ExtentWriter, simpler_ends, simpler_shape, simpler_target
@@ -35,6 +34,7 @@ from .fields import (
     takes_dtypes,
     write_op,
 )
+from .names import Names
 from .nodes import DOMAIN, NEWEST
 
 OPSET = 17
@@ -215,10 +215,7 @@ def _weight_names(lowered: Lowered) -> dict[str, str]:
     }
     taken = Counter(own.values())
     inputs = {value.name for value in lowered.graph.inputs}
-    return {
-        full: full if taken[name] > 1 or name in inputs else name
-        for full, name in own.items()
-    }
+    return {full: full if taken[name] > 1 or name in inputs else name for full, name in own.items()}
 
 
 def _info(value: Value, name: str) -> onnx.ValueInfoProto:
@@ -239,12 +236,12 @@ class _Writer:
         self._names: dict[Value, str] = {}
         self._arrays: dict[Any, str] = {}
         self._sizes = Counter(node.scope for node in graph.nodes)
-        self._taken = {value.name for value in graph.inputs} | set(graph.output_names)
-        self._node_names: set[str] = set()
+        self._values = Names([*(value.name for value in graph.inputs), *graph.output_names])
+        self._labels = Names()
         for value in graph.inputs:
             self._names[value] = value.name
         for value in graph.parameters:
-            name = self._fresh(weight_names.get(value.name, value.name))
+            name = self._values.take(weight_names.get(value.name, value.name))
             self._names[value] = name
             self.weights[name] = value.name
         self._extents = ExtentWriter(
@@ -258,7 +255,7 @@ class _Writer:
             self._node(node, ends)
         for value, name in zip(self.graph.outputs, self.graph.output_names, strict=True):
             if self._names.get(value) != name:
-                label = self._node_name(name, "Identity")
+                label = self._labels.take(name)
                 self._add("Identity", [self._name(value)], [name], label)
         return self.nodes
 
@@ -272,17 +269,6 @@ class _Writer:
 
     # Names ------------------------------------------------------------------------------
 
-    def _fresh(self, base: str) -> str:
-        name = _unique(base, self._taken)
-        self._taken.add(name)
-        return name
-
-    def _node_name(self, scope: str, op: str) -> str:
-        """The scope, where it is one operator's alone; else the operator inside the scope."""
-        name = _unique(scope or op, self._node_names)
-        self._node_names.add(name)
-        return name
-
     def _name(self, value: Value) -> str:
         if value not in self._names:
             if value.constant is None:
@@ -294,7 +280,7 @@ class _Writer:
         """The name of a constant; small equal ones are one."""
         key = (array.dtype.name, array.shape, array.tobytes()) if array.size <= 64 else id(array)
         if key not in self._arrays:
-            name = self._fresh(hint or "constant")
+            name = self._values.take(hint or "constant")
             self._arrays[key] = name
             self.constants[name] = array
         return self._arrays[key]
@@ -313,11 +299,11 @@ class _Writer:
         written = _custom(op) if schema is None else write_op(op, schema, node.inputs)
         inputs = self._inputs(op, node, written)
         shared = node.scope and self._sizes[node.scope] > 1
-        label = self._node_name(f"{node.scope}/{op.name}" if shared else node.scope, op.name)
+        label = self._labels.take(f"{node.scope}/{op.name}" if shared else node.scope or op.name)
         outputs = []
         for index, value in enumerate(node.outputs):
             end = ends.get(value)
-            self._names[value] = end or self._fresh(f"{label}_output_{index}")
+            self._names[value] = end or self._values.take(f"{label}_output_{index}")
             outputs.append(self._names[value])
         if op.domain:
             self.domains.add(op.domain)
@@ -367,8 +353,8 @@ class _Writer:
 
     def _apply(self, op: str, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
         """A node of a computation of extents."""
-        label = self._node_name(f"shapes/{op}", op)
-        name = self._fresh(label)
+        label = self._labels.take(f"shapes/{op}")
+        name = self._values.take(label)
         made = {key: helper.make_attribute(key, value) for key, value in attributes.items()}
         self._add(op, inputs, [name], label, DOMAIN, made)
         return name
@@ -385,14 +371,6 @@ class _Writer:
         node = onnx.NodeProto(op_type=op, input=inputs, output=outputs, name=name, domain=domain)
         node.attribute.extend((attributes or {}).values())
         self.nodes.append(node)
-
-
-def _unique(base: str, taken: set[str]) -> str:
-    name, count = base, 0
-    while name in taken:
-        count += 1
-        name = f"{base}_{count}"
-    return name
 
 
 def _with_simpler_extents(op: Op, node: Node) -> Op:

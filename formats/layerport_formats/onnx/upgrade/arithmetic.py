@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from layerport.errors import UnsupportedError
 from onnx import TensorProto
 
-from layerport.errors import UnsupportedError
 from layerport_formats.onnx.fields import dtype_code
 from layerport_formats.onnx.nodes import OnnxNode
 
@@ -58,9 +58,10 @@ def _cast(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
     """Before 6, the type is named."""
     to = node.attributes.get("to")
     if isinstance(to, str):
-        if to.upper() not in TensorProto.DataType.keys():
+        codes = dict(TensorProto.DataType.items())
+        if to.upper() not in codes:
             raise UnsupportedError(f"there is no element type {to!r}")
-        return [node.with_(attributes={"to": TensorProto.DataType.Value(to.upper())})]
+        return [node.with_(attributes={"to": codes[to.upper()]})]
     return [node]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
 from layerport.errors import UnsupportedError
+
 from layerport_formats.onnx.nodes import OnnxNode
 
 from .sketch import ALWAYS, Asks, Rule, with_defaults, without

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
 from layerport.dim import Dim, is_static, static_shape
 from layerport.errors import UnsupportedError
 from layerport.ops.axes import normalize_axis
+
 from layerport_formats.onnx.nodes import OnnxNode
 
 from .sketch import ALWAYS, Asks, Rule, Sketch, without

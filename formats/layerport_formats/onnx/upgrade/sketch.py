@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-
 from layerport.dim import Shape
+
 from layerport_formats.onnx.known import Known
 from layerport_formats.onnx.nodes import NEWEST, OnnxNode
 

@@ -107,8 +107,6 @@ class Op:
         """
         from layerport.numpy_engine.arrays import order_like
 
-        if self.channels_last and len(shape) > 2:
-            return (0, *range(2, len(shape)), 1)
         return order_like(inputs, shape, alike=not self.elementwise and len(shape) > 2)
 
     def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:

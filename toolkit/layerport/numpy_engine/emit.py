@@ -32,6 +32,9 @@ TILE = 4096
 SHORT = 32
 """Elements of a row up to which it is worth transposing before reducing rows."""
 
+MANY_ROWS = 64
+"""Rows of a product from which on copying the other factor does not matter."""
+
 FULL = 1 << 22
 """Elements up to which a number is written out as an array where that is faster."""
 
@@ -176,6 +179,11 @@ class Emitter:
                 a, out = rows, result
         if out.ndim == 2 and not out.flags.c_contiguous and out.flags.f_contiguous:
             a, b, out = b.T, a.T, out.T
+        if b.ndim > 2 and b.strides[-1] != b.itemsize and a.shape[-2] >= MANY_ROWS:
+            # Products of stacked matrices are slower with transposed ones by more than a copy.
+            straight = self.temp(b.shape, b.dtype)
+            self._copy(straight, b)
+            b = straight
         # np.dot costs half as much per call, but copies other operands slowly.
         if out.ndim == 2 and out.flags.c_contiguous and a.flags.forc and b.flags.forc:
             self.call(np.dot, a, b, out)

@@ -162,9 +162,10 @@ class Places:
         (value,) = node.outputs
         view = node.op.view(source)
         place = self._wanted.get(value)
-        if place is not None and (view is None or not same_place(place, view)):
-            if overlaps(place, source) or self._is_read_later(place, now):
-                place = None
+        is_there = place is not None and view is not None and same_place(place, view)
+        if place is not None and not is_there:
+            blocked = overlaps(place, source) or self._is_read_later(place, now)
+            place = None if blocked else place
         if place is None and view is not None:
             self._bind(value, view, now)
             return

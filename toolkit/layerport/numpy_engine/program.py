@@ -7,6 +7,7 @@ more, because here the arguments are constants of the function.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -79,16 +80,35 @@ class Program:
         words += [f"{name}={self._word(value)}" for name, value in keywords.items()]
         self._lines.append(f"{self._name(call.function, 'f')}({', '.join(words)})")
 
-    def compile(self) -> tuple[Callable[..., None], str]:
-        """The function, and its source."""
+    @property
+    def source(self) -> str:
+        """The source of the function."""
+        return self._source(self._lines)
+
+    def compile(self) -> Callable[..., None]:
+        """The function."""
+        function: Callable[..., None] = self._namespace(self.source)["run"]
+        return function
+
+    def compile_timed(self) -> Callable[..., list[int]]:
+        """The same with a clock: returns the nanoseconds before each call and at the end."""
+        lines = [part for line in self._lines for part in ("tick(now())", line)]
+        source = self._source(["times = []", "tick = times.append", *lines, "tick(now())"], "times")
+        namespace = self._namespace(source)
+        namespace["now"] = time.perf_counter_ns
+        function: Callable[..., list[int]] = namespace["run"]
+        return function
+
+    def _source(self, lines: Sequence[str], result: str = "None") -> str:
         signature = ", ".join(f"a{place}" for place in range(self._count))
         views = [self._view_line(name, *view) for name, view in self._views.items()]
-        body = "\n    ".join([*views, *self._lines, "return None"])
-        source = f"def run({signature}):\n    {body}\n"
+        body = "\n    ".join([*views, *lines, f"return {result}"])
+        return f"def run({signature}):\n    {body}\n"
+
+    def _namespace(self, source: str) -> dict[str, Any]:
         namespace: dict[str, Any] = {"__builtins__": {}, "ndarray": np.ndarray, **self._names}
         exec(compile(source, "<layerport plan>", "exec"), namespace)
-        function: Callable[..., None] = namespace["run"]
-        return function, source
+        return namespace
 
     def _word(self, thing: Any) -> str:
         if isinstance(thing, np.ndarray):

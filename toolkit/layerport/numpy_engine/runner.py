@@ -24,5 +24,5 @@ class Runner:
         self._step = TrainingStep(network.lower(rewrite=True), network.parameters)
 
     def predict(self, feeds: Mapping[str, NDArray], batch_size: int | None = None) -> list[NDArray]:
-        """The outputs for inputs by name; `batch_size` samples at once, None: the engine's choice."""
+        """The outputs for inputs by name, `batch_size` samples at once."""
         return self._step(feeds)

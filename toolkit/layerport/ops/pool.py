@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from layerport.graph import Builder, Value
     from layerport.loops.ir import Expr, Index
     from layerport.loops.nest import NestBuilder, Source
+    from layerport.numpy_engine.emit import Emitter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,24 @@ def _lowest(dtype: np.dtype[Any]) -> Any:
     return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 
+def fold_taps(
+    emitter: Emitter, function: np.ufunc, axes: Sequence[Axis], x: NDArray, y: NDArray, start: Any
+) -> None:
+    """Fold a ufunc over the elements of each window; `start` is neutral."""
+    found = list(taps(axes))
+    whole = all(tap.of(y).shape == y.shape for tap in found)
+    if not whole:
+        emitter.fill(y, start)
+    elif len(found) == 1:
+        emitter.copy(y, found[0].read(x))
+        return
+    before = found.pop(0).read(x) if whole else None
+    for tap in found:
+        part = tap.of(y)
+        emitter.ufunc(function, [part if before is None else before, tap.read(x)], part)
+        before = None
+
+
 @dataclasses.dataclass(frozen=True)
 class MaxPool(_Pool):
     """The maximum of each window; padding never wins.
@@ -103,6 +122,14 @@ class MaxPool(_Pool):
             part = tap.of(y)
             np.maximum(part, tap.read(x), out=part)
         return y
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), y = inputs, outputs[0]
+        axes = self.axes(x.shape[2:], self.kernel_shape)
+        if self.indices:
+            super().emit(emitter, inputs, outputs)
+        else:
+            fold_taps(emitter, np.maximum, axes, x, y, _lowest(x.dtype))
 
     def _search(self, x: NDArray, axes: Sequence[Axis], y: NDArray) -> NDArray:
         """Fill `y` with the maxima; returns where they are."""
@@ -202,6 +229,20 @@ class MaxPoolGrad(_Pool):
             left &= ~hit
         return dx
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (dy, x, y), (dx,) = inputs, outputs
+        hit, waiting = emitter.temp_like(y, bool), emitter.temp_like(y, bool)
+        slope = emitter.temp_like(dy)
+        emitter.fill(dx, 0)
+        emitter.fill(waiting, True)
+        for tap in taps(self.axes(x.shape[2:], self.kernel_shape)):
+            here, left = tap.of(hit), tap.of(waiting)
+            emitter.ufunc(np.equal, [tap.read(x), tap.of(y)], here)
+            emitter.ufunc(np.logical_and, [here, left], here)
+            emitter.ufunc(np.greater, [left, here], left)
+            emitter.ufunc(np.multiply, [tap.of(dy), here], tap.of(slope))
+            emitter.ufunc(np.add, [tap.read(dx), tap.of(slope)], tap.read(dx))
+
     def simplify(self, build: Builder, dy: Value, x: Value, y: Value) -> Sequence[Value] | None:
         return self.simpler(build, x.shape[2:], dy, x, y)
 
@@ -241,6 +282,13 @@ class _Averaging(_Pool):
         counts = [_covered(axis, bool(self.count_include_pad)) for axis in axes]
         return np.asarray(reduce(np.multiply.outer, counts), dtype)
 
+    def _factors(self, emitter: Emitter, axes: Sequence[Axis], y: NDArray) -> NDArray:
+        """What sums are multiplied with: a number, or one a window."""
+        factors = 1 / self.divisors(axes, y.dtype)
+        if (factors == factors.flat[0]).all():
+            return emitter.constant(factors.flat[0], y.dtype)
+        return emitter.shared(factors.astype(y.dtype, copy=False))
+
 
 def _covered(axis: Axis, with_pads: bool) -> NDArray:
     """How many elements (and pads) of an axis each window covers."""
@@ -265,6 +313,12 @@ class AveragePool(_Averaging):
             part = tap.of(y)
             part += tap.read(x)
         return y / self.divisors(axes, x.dtype)
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        axes = self.axes(x.shape[2:], self.kernel_shape)
+        fold_taps(emitter, np.add, axes, x, y, 0)
+        emitter.ufunc(np.multiply, [y, self._factors(emitter, axes, y)], y)
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         return (AveragePoolGrad(**self.attributes, extents=x.shape[2:])(dy),)
@@ -311,6 +365,15 @@ class AveragePoolGrad(_Averaging):
             part = tap.read(dx)
             part += tap.of(shares)
         return dx
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (dy,), (dx,) = inputs, outputs
+        axes = self.axes(dx.shape[2:], self.kernel_shape, dy.shape[2:])
+        shares = emitter.temp_like(dy)
+        emitter.ufunc(np.multiply, [dy, self._factors(emitter, axes, dy)], shares)
+        emitter.fill(dx, 0)
+        for tap in taps(axes):
+            emitter.ufunc(np.add, [tap.read(dx), tap.of(shares)], tap.read(dx))
 
     def gradient(self, ddx: Any, dx: Any, dy: Any) -> Sequence[Any]:
         fields = self.attributes

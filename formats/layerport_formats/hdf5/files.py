@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -50,6 +51,15 @@ def open_file(source: Path | BinaryIO, context: ReadContext) -> Iterator[Place]:
         context.fail(f"it is no HDF5 file, or a damaged one ({error})")
     with handle:
         yield Place(handle, "", Budget(context))
+
+
+@contextlib.contextmanager
+def _refusing_damage(context: ReadContext, place: str) -> Iterator[None]:
+    """Name the place where HDF5 stumbles over the bytes of the file."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        context.fail(f"it is damaged ({error})", place or "/")
 
 
 @dataclasses.dataclass
@@ -94,9 +104,11 @@ class Place:
 
     def children(self) -> list[str]:
         """The names of what is in this group."""
-        if len(self._group) > self._budget.context.limits.layers:
-            self.fail(f"the group has {len(self._group):,} members, more than the limit")
-        return [str(name) for name in self._group]
+        with self._stumbling():
+            count = len(self._group)
+            if count > self._budget.context.limits.layers:
+                self.fail(f"the group has {count:,} members, more than the limit")
+            return [str(name) for name in self._group]
 
     def group(self, path: str) -> Place | None:
         """The group of this path, None where there is none."""
@@ -123,13 +135,17 @@ class Place:
         for name in path.split("/"):
             if name in ("", ".", "..") or not isinstance(found, h5py.Group):
                 return None
-            link = found.get(name, getlink=True)
-            if link is None:
-                return None
-            if not isinstance(link, h5py.HardLink):
-                self.fail("it is a link to somewhere else, which is not followed", path)
-            found = found[name]
+            with self._stumbling(path):
+                link = found.get(name, getlink=True)
+                if link is None:
+                    return None
+                if not isinstance(link, h5py.HardLink):
+                    self.fail("it is a link to somewhere else, which is not followed", path)
+                found = found[name]
         return found
+
+    def _stumbling(self, inside: str = "") -> AbstractContextManager[None]:
+        return _refusing_damage(self._budget.context, self.join(inside))
 
     # Attributes -------------------------------------------------------------------------
 
@@ -169,15 +185,16 @@ class Place:
         return [self._decoded(item, name) for item in value]
 
     def _attribute(self, name: str) -> Any:
-        if name not in self._group.attrs:
-            return None
-        attribute = self._group.attrs.get_id(name)
-        if attribute.shape is None:
-            self.fail(f"the attribute {name} is empty")
-        size = math.prod(attribute.shape) * attribute.dtype.itemsize
-        if size > self._budget.context.limits.tensor_bytes:
-            self.fail(f"the attribute {name} asks for {size:,} bytes, more than the limit")
-        return self._group.attrs[name]
+        with self._stumbling():
+            if name not in self._group.attrs:
+                return None
+            attribute = self._group.attrs.get_id(name)
+            if attribute.shape is None:
+                self.fail(f"the attribute {name} is empty")
+            size = math.prod(attribute.shape) * attribute.dtype.itemsize
+            if size > self._budget.context.limits.tensor_bytes:
+                self.fail(f"the attribute {name} asks for {size:,} bytes, more than the limit")
+            return self._group.attrs[name]
 
     def _decoded(self, value: Any, name: str) -> str:
         if isinstance(value, bytes):
@@ -206,8 +223,9 @@ class Array:
         self._dataset = dataset
         self._context = budget.context
         self.path = path
-        self._check_storage()
-        self._check_size(budget)
+        with _refusing_damage(self._context, path):
+            self._check_storage()
+            self._check_size(budget)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -223,13 +241,14 @@ class Array:
         """Read it into a contiguous array of the same shape, converting numbers to its dtype."""
         if not out.size:
             return
-        if self.is_bfloat16:
-            bits: NDArray = np.asarray(self._dataset[()]).view("<u2").astype(np.uint32) << 16
-            out[...] = bits.view(np.float32)
-        elif out.ndim:
-            self._dataset.read_direct(out)
-        else:
-            out[...] = self._dataset[()]
+        with _refusing_damage(self._context, self.path):
+            if self.is_bfloat16:
+                bits: NDArray = np.asarray(self._dataset[()]).view("<u2").astype(np.uint32) << 16
+                out[...] = bits.view(np.float32)
+            elif out.ndim:
+                self._dataset.read_direct(out)
+            else:
+                out[...] = self._dataset[()]
 
     def _fail(self, reason: str) -> NoReturn:
         self._context.fail(reason, self.path)

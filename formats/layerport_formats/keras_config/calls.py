@@ -117,11 +117,15 @@ class Connection:
         try:
             args = _positional(layer, [rebuilt(found, arg) for arg in node.args])
             kwargs = {k: rebuilt(found, v) for k, v in _keywords(layer, node.kwargs).items()}
+            _move_tensors(layer, args, kwargs)
             made = list(flat(layer(*args, **kwargs)))
-        except (LayerportError, TypeError, ValueError) as error:
-            if isinstance(error, CallError):
-                raise
+        except (CallError, RecursionError, MemoryError):
+            raise
+        except LayerportError as error:
             raise CallError(name, str(error)) from error
+        except Exception as error:  # the code of any layer runs here, on arguments of any kind
+            reason = f"it cannot be called so ({type(error).__name__}: {error})"
+            raise CallError(name, reason) from error
         if not all(isinstance(outlet, Outlet) for outlet in made):
             raise CallError(name, "it is called with nothing that the inputs decide")
         return made
@@ -155,3 +159,13 @@ def _keywords(layer: Layer, given: Mapping[str, Any]) -> dict[str, Any]:
             layer.name, f"it is called with {', '.join(unknown)}, which it does not take"
         )
     return {key: value for key, value in kept.items() if key not in unknown}
+
+
+def _move_tensors(layer: Layer, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Make tensors that go by keyword positional: `build` gets the shapes of those alone."""
+    parameters = list(inspect.signature(type(layer).call).parameters.values())[1:]
+    for parameter in parameters[len(args) :]:
+        given = kwargs.get(parameter.name)
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or not isinstance(given, Outlet):
+            break
+        args.append(kwargs.pop(parameter.name))

@@ -160,10 +160,10 @@ class FieldReader:
                 raise ConfigError(f"the dtype policy {value.get('class_name')} is not known")
         if policy is None or policy == "infer":
             return "float32"
-        if policy in HALVES:
+        if isinstance(policy, str) and policy in HALVES:
             self.findings.halves[name] = str(policy)
             return "float32"
-        if policy not in COMPUTED:
+        if not isinstance(policy, str) or policy not in COMPUTED:
             raise ConfigError(f"the dtype {policy!r} is not one that layerport computes with")
         return str(policy)
 

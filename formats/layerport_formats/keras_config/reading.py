@@ -30,8 +30,8 @@ def read_network(config: Any, dialect: Dialect, context: ReadContext, place: str
     ModelFileError : where the config is not what it should be.
     UnsupportedError : naming every layer that cannot be made, with the reason.
     """
-    if not isinstance(config, Mapping) or config.get("class_name") not in NETWORK_CLASSES:
-        kind = config.get("class_name") if isinstance(config, Mapping) else type(config).__name__
+    kind = config.get("class_name") if isinstance(config, Mapping) else type(config).__name__
+    if not isinstance(config, Mapping) or not isinstance(kind, str) or kind not in NETWORK_CLASSES:
         context.fail(
             f"the model is {kind!r}, neither a Sequential nor a functional model", place,
             hint="a subclassed Keras model is program code, which a file does not hold",

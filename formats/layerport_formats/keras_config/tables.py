@@ -80,7 +80,7 @@ IRRELEVANT = frozenset(
     {
         "batch_input_shape", "batch_shape", "batch_size", "input_shape", "input_length",
         "build_config", "build_input_shape", "autocast", "seed", "unroll", "implementation",
-        "use_cudnn", "experimental_run_tf_function", "input_dtype",
+        "use_cudnn", "unit_forget_bias", "experimental_run_tf_function", "input_dtype",
     }
 )  # fmt: skip
 """Keys that change nothing of what any layer computes."""

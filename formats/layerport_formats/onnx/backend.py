@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from layerport.errors import ShapeError
+from layerport.errors import ShapeError, UnsupportedError
 from layerport.format import ReadContext
 from layerport.limits import Limits
 from layerport.numpy_engine.reference import evaluate
@@ -53,6 +53,9 @@ class Runner(BackendRep):
         missing = [name for name in self.inputs if name not in arrays]
         if missing:
             raise ShapeError(f"arrays are missing for the inputs {', '.join(missing)}")
+        odd = [name for name in self.inputs if not hasattr(arrays[name], "dtype")]
+        if odd:
+            raise UnsupportedError(f"the inputs {', '.join(odd)} are sequences or empty optionals")
         return {name: np.asarray(arrays[name]) for name in self.inputs}
 
     def _translation(self, feeds: Mapping[str, NDArray]) -> Translation:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx
 from layerport.dim import Dim, is_extent
-from layerport.errors import UnsupportedError
+from layerport.errors import LayerportError, UnsupportedError
 from layerport.graph import Value
 from layerport.op import NDArray, Op
 from layerport.ops import Pad, Reshape, Split, reshaped
@@ -61,6 +61,50 @@ def operand_fields(op: type[Op]) -> Mapping[int, str]:
     return op.static
 
 
+class InvalidNodeError(LayerportError):
+    """A node that ONNX does not allow."""
+
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "FLOAT": (int, float),
+    "INT": int,
+    "STRING": str,
+    "TENSOR": np.ndarray,
+    "FLOATS": tuple,
+    "INTS": tuple,
+    "STRINGS": tuple,
+}
+"""ONNX's kinds of attributes as Python types."""
+
+
+def check_node(node: OnnxNode, schema: onnx.defs.OpSchema | None) -> None:
+    """Check operands and attributes of a node.
+
+    Raises
+    ------
+    InvalidNodeError : when there are too many or too few operands, an attribute is of another
+        kind than it should be, or one that must be there is missing.
+    """
+    if schema is None:
+        return
+    least, most, count = schema.min_input, schema.max_input, len(node.inputs)
+    if not least <= count <= most:
+        takes = f"{least}" if least == most else f"{least} to {most}"
+        raise InvalidNodeError(f"it has {count} operands, the operator takes {takes}")
+    for name, described in schema.attributes.items():
+        kind = _kind(described)
+        if name not in node.attributes:
+            if described.required:
+                raise InvalidNodeError(f"the attribute {name} is missing")
+        elif not isinstance(node.attributes[name], _KINDS.get(kind, object)):
+            given = _short(node.attributes[name])
+            raise InvalidNodeError(f"the attribute {name} is {given}, not {kind}")
+
+
+def _kind(described: onnx.defs.OpSchema.Attribute) -> str:
+    return str(described.type).rsplit(".", 1)[-1]
+
+
 def make_op(
     kind: type[Op],
     node: OnnxNode,
@@ -79,9 +123,11 @@ def make_op(
     Raises
     ------
     UnsupportedError : for an attribute that the operator has no field for.
+    InvalidNodeError : see `check_node`.
     """
     schema = schema_of(node.op, node.domain, node.version)
-    given = _with_defaults(node, schema)
+    check_node(node, schema)
+    given = {**defaults_of(schema), **node.attributes}
     fields: Fields = {}
     known = {field.name: field for field in dataclasses.fields(kind)}
     for name, field in known.items():
@@ -95,16 +141,14 @@ def make_op(
     return kind(**fields)
 
 
-def _with_defaults(node: OnnxNode, schema: onnx.defs.OpSchema | None) -> Fields:
-    """The attributes with the defaults of those that are left out."""
-    given: Fields = {}
-    if schema is not None:
-        for name, attribute in schema.attributes.items():
-            if attribute.default_value.type:
-                value = helper.get_attribute_value(attribute.default_value)
-                given[name] = value.decode() if isinstance(value, bytes) else value
-    given.update(node.attributes)
-    return given
+def defaults_of(schema: onnx.defs.OpSchema | None) -> Fields:
+    """What the attributes are that a node leaves out."""
+    found: Fields = {}
+    for name, described in schema.attributes.items() if schema is not None else ():
+        if described.default_value.type:
+            value = helper.get_attribute_value(described.default_value)
+            found[name] = value.decode() if isinstance(value, bytes) else value
+    return found
 
 
 def _as_field(value: Any, field: dataclasses.Field[Any]) -> Any:
@@ -140,16 +184,11 @@ IGNORED: Mapping[str, frozenset[str]] = {
 def _check_unused(
     node: OnnxNode, fields: Mapping[str, Any], schema: onnx.defs.OpSchema | None
 ) -> None:
+    defaults = defaults_of(schema)
     for name, value in node.attributes.items():
         if name in fields or name in IGNORED.get(node.op, ()):
             continue
-        default = None
-        if schema is not None and name in schema.attributes:
-            proto = schema.attributes[name].default_value
-            default = helper.get_attribute_value(proto) if proto.type else None
-        if isinstance(default, bytes):
-            default = default.decode()
-        if isinstance(value, np.ndarray) or value != default:
+        if isinstance(value, np.ndarray) or value != defaults.get(name):
             raise UnsupportedError(f"{name}={_short(value)} is not supported")
 
 
@@ -260,7 +299,7 @@ def _attribute(described: onnx.defs.OpSchema.Attribute, value: Any) -> onnx.Attr
     return helper.make_attribute(
         described.name,
         plain,
-        attr_type=onnx.AttributeProto.AttributeType.Value(str(described.type).rsplit(".", 1)[-1]),
+        attr_type=onnx.AttributeProto.AttributeType.Value(_kind(described)),
     )
 
 

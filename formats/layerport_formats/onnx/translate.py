@@ -17,7 +17,7 @@ from layerport.operator import is_trainable
 
 from . import control, functions
 from .facts import Fact, NeedsValueError, Pending, inputs_behind, label_of
-from .fields import make_op, operand_fields
+from .fields import InvalidNodeError, make_op, operand_fields
 from .known import Known, evaluate, least_size
 from .names import Names
 from .nodes import DOMAIN, MADE_UP, OnnxNode, decode, plain_name
@@ -221,8 +221,12 @@ class Translator:
     def _try(self, node: OnnxNode, frame: Frame) -> None:
         try:
             self._apply(node, frame)
-        except ShapeError as error:
+        except InvalidNodeError as error:
             self.context.fail(str(error), node.place)
+        except ShapeError as error:
+            if not self._is_exotic(node, frame):
+                self.context.fail(str(error), node.place)
+            self.report(node, frame, str(error))
         except (CaptureError, UnsupportedError) as error:
             self.report(node, frame, str(error))
         except LabelsError as error:
@@ -232,6 +236,11 @@ class Translator:
             if self.values_bound and error.inputs:
                 raise
             self.report(node, frame, str(error))
+
+    def _is_exotic(self, node: OnnxNode, frame: Frame) -> bool:
+        """Whether an operand is of a dtype that NumPy lacks, such as bfloat16."""
+        kinds = [self.typed(frame.scope[name]).dtype.kind for name in node.inputs if name]
+        return any(kind not in "biufc" for kind in kinds)
 
     def _check_operands(self, node: OnnxNode, frame: Frame) -> None:
         for name in node.inputs:

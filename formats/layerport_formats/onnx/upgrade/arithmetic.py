@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import ml_dtypes
 import numpy as np
 from layerport.errors import UnsupportedError
 from onnx import TensorProto
 
-from layerport_formats.onnx.fields import dtype_code
+from layerport_formats.onnx.fields import dtype_code, dtype_name
 from layerport_formats.onnx.nodes import OnnxNode
 
 from .sketch import ALWAYS, Asks, Rule, Sketch, with_defaults, without
@@ -67,7 +68,21 @@ def _cast(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
 
 def _cast_like(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
     code = dtype_code(asks.dtype(node.inputs[1]))
-    return [node.with_(op="Cast", inputs=node.inputs[:1], attributes={"to": code})]
+    attributes = {**node.attributes, "to": code}
+    return [node.with_(op="Cast", inputs=node.inputs[:1], attributes=attributes)]
+
+
+def _saturating_cast(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
+    """To float8: what is out of range becomes the largest number, unless `saturate` is 0."""
+    name = dtype_name(node.attributes["to"])
+    kind = asks.dtype(node.inputs[0])
+    if not name.startswith("float8") or not node.attributes.get("saturate", 1) or kind.kind != "f":
+        return [node]
+    largest = float(ml_dtypes.finfo(name).max)
+    sketch = Sketch(node, asks)
+    low, high = (sketch.constant(sign * largest, kind) for sign in (-1, 1))
+    clipped = sketch.apply("Clip", node.inputs[0], low, high)
+    return [*sketch.nodes, node.with_(inputs=[clipped])]
 
 
 def _gemm(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
@@ -99,7 +114,7 @@ RULES: Mapping[str, Sequence[tuple[int, Rule]]] = {
         "Abs", "Ceil", "Elu", "Exp", "Floor", "LeakyRelu", "Log", "Max", "Mean", "Min", "Neg",
         "Reciprocal", "Relu", "Sigmoid", "Sqrt", "Sum", "Tanh",
     )},
-    "Cast": [(6, _cast)],
+    "Cast": [(6, _cast), (ALWAYS, _saturating_cast)],
     "CastLike": [(ALWAYS, _cast_like)],
     "Clip": [(11, _clip)],
     "Gemm": [(7, _gemm)],

@@ -19,16 +19,20 @@ def relu(x: F64) -> F64:
 
 
 def sigmoid(x: F64) -> F64:
-    return 1 / (1 + np.exp(-x))
+    return np.where(x >= 0, 1, np.exp(-np.abs(x))) / (1 + np.exp(-np.abs(x)))
 
 
 def swish(x: F64) -> F64:
     return x * sigmoid(x)
 
 
-def softmax(x: F64) -> F64:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
+def softmax(x: F64, axis: int = -1) -> F64:
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def softplus(x: F64) -> F64:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 def gelu(x: F64) -> F64:
@@ -66,8 +70,8 @@ def windows(x: F64, kernel: tuple[int, int], strides: tuple[int, int], dilation:
     return np.stack(made, 1).reshape(len(x), rows, columns, -1)
 
 
-def conv2d(x: F64, kernel: F64, bias: F64, strides: tuple[int, int] = (1, 1), same: bool = False,
-           dilation: int = 1) -> F64:  # fmt: skip
+def conv2d(x: F64, kernel: F64, bias: F64 | float, strides: tuple[int, int] = (1, 1),
+           same: bool = False, dilation: int = 1) -> F64:  # fmt: skip
     size = kernel.shape[:2]
     x = padded(x, size, strides, same, dilation)
     return (
@@ -75,7 +79,13 @@ def conv2d(x: F64, kernel: F64, bias: F64, strides: tuple[int, int] = (1, 1), sa
     )
 
 
-def depthwise(x: F64, kernel: F64, bias: F64, strides: tuple[int, int] = (1, 1),
+def grouped(x: F64, kernel: F64, bias: F64, groups: int, same: bool = False) -> F64:
+    """kernel (kh, kw, channels / groups, filters); each group sees its share of the channels."""
+    shares = zip(np.split(x, groups, -1), np.split(kernel, groups, -1), strict=True)
+    return np.concatenate([conv2d(part, k, 0.0, same=same) for part, k in shares], -1) + bias
+
+
+def depthwise(x: F64, kernel: F64, bias: F64 | float, strides: tuple[int, int] = (1, 1),
               same: bool = False) -> F64:  # fmt: skip
     """kernel (kh, kw, c, m); output channel c * m_count + m."""
     size = kernel.shape[:2]
@@ -92,12 +102,37 @@ def max_pool(x: F64, size: tuple[int, int], strides: tuple[int, int], same: bool
     return windows(x, size, strides, 1, lambda w: w.max((1, 2)))
 
 
-def average_pool(x: F64, size: tuple[int, int], strides: tuple[int, int]) -> F64:
-    return windows(x, size, strides, 1, lambda w: w.mean((1, 2)))
+def average_pool(x: F64, size: tuple[int, int], strides: tuple[int, int],
+                 same: bool = False) -> F64:  # fmt: skip
+    """What is padded does not count."""
+    x = padded(x, size, strides, same, fill=np.nan)
+    return windows(x, size, strides, 1, lambda w: np.nanmean(w, (1, 2)))
 
 
-def batch_norm(x: F64, gamma: F64, beta: F64, mean: F64, variance: F64) -> F64:
-    return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+def bilinear(x: F64, height: int, width: int) -> F64:
+    """Centres of pixels lie at one half; beyond the outermost centres the edge goes on."""
+    for axis, factor in ((1, height), (2, width)):
+        extent = x.shape[axis]
+        place = np.clip((np.arange(extent * factor) + 0.5) / factor - 0.5, 0, extent - 1)
+        low = np.floor(place).astype(int)
+        high = np.minimum(low + 1, extent - 1)
+        share = (place - low).reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+        x = x.take(low, axis) * (1 - share) + x.take(high, axis) * share
+    return x
+
+
+def first_to_last(x: F64) -> F64:
+    """Channels first to channels last."""
+    return np.moveaxis(x, 1, -1)
+
+
+def last_to_first(x: F64) -> F64:
+    return np.moveaxis(x, -1, 1)
+
+
+def batch_norm(x: F64, gamma: F64 | float, beta: F64 | float, mean: F64, variance: F64,
+               epsilon: float = 1e-3) -> F64:  # fmt: skip
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
 
 
 def layer_norm(x: F64, gamma: F64, beta: F64) -> F64:

@@ -30,11 +30,13 @@ class Runtime:
     ----------
     run : (network, inputs, folder) -> outputs.
     unsupported : case name -> why this runtime cannot run it.
+    tolerance : what it reaches at best, where that is less than what a case asks for.
     """
 
     name: str
     run: Callable[[lp.Network, Arrays, Path], Arrays]
     unsupported: Mapping[str, str] = field(default_factory=dict)
+    tolerance: float = 0.0
 
 
 def _given(inputs: Arrays) -> Any:
@@ -120,6 +122,17 @@ RUNTIMES = (
     Runtime("onnx", cycle(".onnx")),
     Runtime("hdf5", cycle(".h5")),
     Runtime("h5 onnx h5", through_h5_and_onnx),
-    Runtime("onnxruntime", onnxruntime),
-    Runtime("node", node),
+    Runtime(
+        "onnxruntime",
+        onnxruntime,
+        unsupported={"double precision images": "onnxruntime has no Conv of doubles"},
+    ),
+    Runtime(
+        "node",
+        node,
+        unsupported=dict.fromkeys(
+            ("any size", "any size strided", "any length"), "a module has one size of image"
+        ),
+        tolerance=1e-5,  # it computes in float32
+    ),
 )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from layerport.format import Format, ToolMissing, WriteContext
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class JavaScriptFormat(Format):
 
         from layerport_formats.javascript.artefact import Golden, print_javascript
 
+        if any(array.dtype == np.float64 for array in network.weights.values()):
+            context.note("approximated", "the float64 weights, which the module has in float32")
         samples = sample_inputs(network, GOLDEN_SAMPLES)
         expected = network.predict(samples if len(samples) > 1 else samples[0])
         outputs = expected if isinstance(expected, list) else [expected]

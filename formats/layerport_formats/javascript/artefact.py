@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from layerport.errors import UnsupportedError
@@ -18,6 +17,7 @@ from layerport.loops.weights import stored
 from layerport.op import NDArray
 
 from layerport_formats.javascript.declarations import declarations
+from layerport_formats.javascript.literals import literal
 from layerport_formats.javascript.printer import HELPERS, TARGET, JavaScript
 
 LARGEST_WEIGHTS = 300 << 20
@@ -80,7 +80,7 @@ def print_javascript(
         f"// {comment_text(name)}: printed by layerport. No dependencies; Node 18 or any browser.",
         _ports("inputs", inputs),
         _ports("outputs", outputs),
-        f"export const labels = {text(list(labels) if labels is not None else None)};",
+        f"export const labels = {literal(list(labels) if labels is not None else None)};",
         *([] if checked is None else [_golden(checked)]),
         _here("runtime.js"),
         *([] if checked is None else [_here("selftest.js")]),
@@ -105,12 +105,6 @@ def _check_inputs(inputs: Sequence[PortSpec]) -> None:
         )
 
 
-def text(value: Any) -> str:
-    """A value as JavaScript: names from the model are data, in any context."""
-    escaped = json.dumps(value, ensure_ascii=True)
-    return escaped.replace("<", "\\u003c").replace(">", "\\u003e")
-
-
 def _here(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
@@ -120,7 +114,7 @@ def _ports(kind: str, ports: Sequence[PortSpec]) -> str:
         {"name": name, "shape": list(shape), "dtype": str(np.dtype(dtype))}
         for name, shape, dtype in ports
     ]
-    return f"export const {kind} = {text(listed)};"
+    return f"export const {kind} = {literal(listed)};"
 
 
 def _golden(golden: Golden) -> str:
@@ -128,7 +122,7 @@ def _golden(golden: Golden) -> str:
         return base64.b64encode(_little(stored(array)).tobytes()).decode()
 
     samples = golden.inputs[0].shape[0] if golden.inputs and golden.inputs[0].ndim else 1
-    return "const golden = " + text(
+    return "const golden = " + literal(
         {
             "samples": samples,
             "tolerance": golden.tolerance,
@@ -170,7 +164,7 @@ class _Module:
             data = _little(buffer.data).tobytes()
             blob[offsets[buffer] : offsets[buffer] + len(data)] = data
         lines = [
-            f"const splittable = {text(program.splittable)}, largestBatch = {program.batch};",
+            f"const splittable = {literal(program.splittable)}, largestBatch = {program.batch};",
             f'const weights = decode("{base64.b64encode(blob).decode()}");',
             f"const arena = new ArrayBuffer({program.arena * 4});",
         ]

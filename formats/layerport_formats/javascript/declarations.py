@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
+
+from layerport_formats.javascript.literals import literal
 
 _ARRAYS = {"f": "Float32Array", "i": "Int32Array", "u": "Int32Array", "b": "Uint8Array"}
 
@@ -65,7 +66,5 @@ def _input_type(inputs: Sequence[tuple[str, Sequence[int | None], str]], kind: s
 
 
 def _record(ports: Sequence[tuple[str, Sequence[int | None], str]], types: Sequence[str]) -> str:
-    fields = (
-        f"{json.dumps(name)}: {kind}" for (name, _, _), kind in zip(ports, types, strict=True)
-    )
+    fields = (f"{literal(name)}: {kind}" for (name, _, _), kind in zip(ports, types, strict=True))
     return "{ " + "; ".join(fields) + " }"

@@ -94,7 +94,7 @@ function readInput(value, port) {
 }
 
 function byName(x) {
-  const named = typeof x === "object" && x !== null && !isList(x);
+  const named = typeof x === "object" && x !== null && !Array.isArray(x) && !ArrayBuffer.isView(x);
   if (!named) {
     if (inputs.length === 1) return [x];
     const names = inputs.map((port) => JSON.stringify(port.name)).join(", ");

@@ -128,7 +128,7 @@ class _Machine:
             if isinstance(statement, (Let, Set)):
                 if isinstance(statement, Set) and statement.name not in env:
                     raise ProgramError(f"{statement.name} is assigned before it is declared")
-                env[statement.name] = self.value(statement.value, env)
+                env[statement.name] = self._value(statement.value, env)
             elif isinstance(statement, Store):
                 self._store(statement, env)
             elif isinstance(statement, For):
@@ -148,7 +148,7 @@ class _Machine:
 
     def _store(self, statement: Store, env: dict[str, Any]) -> None:
         buffer = statement.buffer
-        value = self.value(statement.value, env)
+        value = self._value(statement.value, env)
         place = self._range(buffer, int(statement.index.evaluate(env)), statement.value.lanes)
         self.memory[buffer][place] = value
         if buffer in self._place:
@@ -157,6 +157,9 @@ class _Machine:
             owner[:] = self._identity[buffer]
         else:
             self.written[buffer][place] = True
+
+    def _value(self, expr: Expr, env: dict[str, Any]) -> Any:
+        return evaluate(expr, env, lambda load: self._load(load, env))
 
     def _load(self, expr: Load, env: dict[str, Any]) -> Any:
         buffer = expr.buffer
@@ -174,18 +177,23 @@ class _Machine:
             found = found != 0
         return found.copy() if expr.lanes > 1 else found[0]
 
-    def value(self, expr: Expr, env: dict[str, Any]) -> Any:
-        """Evaluate an expression."""
-        if isinstance(expr, Number):
-            return NUMPY_TYPES[expr.dtype](expr.value)
-        if isinstance(expr, Var):
-            return env[expr.name]
-        if isinstance(expr, Position):
-            return np.int32(expr.index.evaluate(env))
-        if isinstance(expr, Load):
-            return self._load(expr, env)
-        assert isinstance(expr, Operation)
-        return operate(expr, [self.value(arg, env) for arg in expr.args])
+
+def evaluate(
+    expr: Expr, env: Mapping[str, Any], load: Callable[[Load], Any] | None = None
+) -> Any:  # fmt: skip
+    """The value of an expression for these values of the variables: NumPy scalars or arrays."""
+    if isinstance(expr, Number):
+        return NUMPY_TYPES[expr.dtype](expr.value)
+    if isinstance(expr, Var):
+        return env[expr.name]
+    if isinstance(expr, Position):
+        return np.int32(expr.index.evaluate(env))
+    if isinstance(expr, Load):
+        if load is None:
+            raise ProgramError(f"{expr.buffer.name} has no memory here")
+        return load(expr)
+    assert isinstance(expr, Operation)
+    return operate(expr, [evaluate(arg, env, load) for arg in expr.args])
 
 
 def operate(expr: Operation, args: Sequence[Any]) -> Any:

@@ -1,0 +1,101 @@
+"""Programs of all operators, interpreted, against the reference evaluator in float64."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from layerport.loops.interpret import run
+from layerport.loops.ir import Program, expressions
+from layerport.loops.lowering import lower
+from layerport.loops.target import Target
+from layerport.loops.verify import verify
+from layerport.numpy_engine.reference import evaluate
+from layerport.verification import largest_difference
+
+from loops.cases import CASES, Case
+
+TARGETS = {
+    "plain": Target(rows=1, columns=1, lone_columns=1),
+    "scalar": Target(rows=4, columns=4, lone_columns=6),
+    "vectors": Target(lanes=4, rows=4, columns=8, lone_columns=20, native=frozenset({"rint"})),
+    "odd": Target(lanes=2, rows=3, columns=5, lone_columns=7, unroll=4, native=frozenset()),
+}
+"""The first one leaves the nests as they were written."""
+
+
+@cache
+def expected(name: str, batch: int) -> list[np.ndarray]:
+    case = next(case for case in CASES if case.name == name)
+    feeds = {
+        f"x{k}": x.astype(np.float64) if x.dtype.kind == "f" else x
+        for k, x in enumerate(case.data(batch))
+    }
+    return evaluate(case.graph(np.float64), feeds, {})[0]
+
+
+def check(case: Case, program: Program, batch: int) -> None:
+    outputs = run(program, case.data(batch))
+    wanted = expected(case.name, batch)
+    for number, (got, want) in enumerate(zip(outputs, wanted, strict=True)):
+        largest, close = largest_difference([got], [want])
+        assert close, f"output {number}: off by {largest}"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_program(case: Case, target: str) -> None:
+    program = lower(case.graph(), TARGETS[target])
+    verify(program, [1, 3, program.batch])
+    check(case, program, 5)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "attention"])
+@pytest.mark.parametrize("batch", [1, 2, 4, 9])
+def test_every_batch_size(name: str, batch: int) -> None:
+    case = next(case for case in CASES if case.name == name)
+    check(case, lower(case.graph(), TARGETS["scalar"], batch=9), batch)
+
+
+def test_vectors_are_used() -> None:
+    case = next(case for case in CASES if case.name == "cnn")
+    program = lower(case.graph(), TARGETS["vectors"])
+    widths = {e.lanes for f in program.functions for e in expressions(f.body)}
+    assert widths == {1, 4}
+
+
+def functions(case_name: str) -> list[str]:
+    case = next(case for case in CASES if case.name == case_name)
+    return [f.note for f in lower(case.graph(), TARGETS["scalar"]).functions if f.note]
+
+
+def test_bias_activation_residual_and_pooling_are_fused() -> None:
+    assert functions("mlp") == ["MatMul + Add + Relu", "MatMul + Add", "Softmax"]
+    assert functions("cnn")[0] == "Conv + Relu + MaxPool"
+    # Each convolution takes in what follows it; zeros around its operand are a nest of their own.
+    assert functions("keras_cnn") == [
+        "Pad", "Conv + Add + Relu + MaxPool", "Pad", "Conv + Add + Relu", "ReduceMean",
+    ]  # fmt: skip
+
+
+def test_concatenation_and_padding_happen_in_place() -> None:
+    # The input is copied three times; results of convolutions are not.
+    notes = functions("dense_block")
+    assert notes.count("Conv + Relu") == 3
+    assert [note for note in notes if note.startswith("copy")] == []
+
+
+def test_temporaries_share_memory() -> None:
+    case = next(case for case in CASES if case.name == "dense_block")
+    program = lower(case.graph(), TARGETS["scalar"])
+    sizes = [buffer.size for buffer in program.of_kind("temporary")]
+    assert program.arena < sum(sizes)
+
+
+def test_samples_are_split_only_where_they_do_not_meet() -> None:
+    splittable = {case.name: lower(case.graph(), TARGETS["scalar"]).splittable for case in CASES}
+    # Sums over the batch, batches as columns, positions in the whole batch (pools)...
+    apart = {name for name, is_split in splittable.items() if not is_split}
+    assert apart == {"over_batch", "sizes", "losses", "gradients", "gathered", "products",
+                     "same_twice", "fixed_batch", "random", "pools"}  # fmt: skip

@@ -42,7 +42,7 @@ def gradient(graph: Graph, loss: Value, wrt: Sequence[Value], *, seed: str | Non
     """
     _check(graph, loss, wrt)
     build = Builder(float_dtype=loss.dtype)
-    new = build.copy(graph)
+    new = build.copy(graph, _traced)
     targets = [new(value) for value in wrt]
     start = _seed(build, new(loss), seed)
     found = _Backward(build, targets).run(new(loss), start)
@@ -52,6 +52,14 @@ def gradient(graph: Graph, loss: Value, wrt: Sequence[Value], *, seed: str | Non
         updates=[(new(parameter), new(value)) for parameter, value in graph.updates],
         output_names=[*graph.output_names, *names],
     )
+
+
+def _traced(
+    build: Builder, node: Node, inputs: tuple[Value | None, ...]
+) -> Sequence[Value] | None:
+    """Let operators keep what their gradients read."""
+    op = node.op.traced()
+    return None if op is None else build.add(op, *inputs)
 
 
 def _check(graph: Graph, loss: Value, wrt: Sequence[Value]) -> None:

@@ -85,6 +85,13 @@ class Op:
             hint="freeze the layers before it (trainable=False), or replace the operator",
         )
 
+    def traced(self) -> Op | None:
+        """The same operator with further results behind its own, which its gradient reads.
+
+        None where the gradient needs nothing but operands and results.
+        """
+        return None
+
     def simplify(self, build: Builder, *args: Any) -> Value | Sequence[Value] | None:
         """An equal, simpler value (built with `build`) for these operands, or None."""
         return None

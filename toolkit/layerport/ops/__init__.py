@@ -107,6 +107,17 @@ from layerport.ops.random import (
     random_normal,
     random_uniform,
 )
+from layerport.ops.recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+    GRUGrad,
+    LSTMGrad,
+    RNNGrad,
+    TracedGRU,
+    TracedLSTM,
+    TracedRNN,
+)
 from layerport.ops.reduce import (
     ArgMax,
     Count,
@@ -164,7 +175,10 @@ from layerport.ops.variadic import (
 
 __all__ = [
     "BUILTIN_OPS",
+    "GRU",
     "LRN",
+    "LSTM",
+    "RNN",
     "Abs",
     "Acos",
     "Acosh",
@@ -199,6 +213,7 @@ __all__ = [
     "Expand",
     "Flatten",
     "Floor",
+    "GRUGrad",
     "Gather",
     "GatherGrad",
     "Gelu",
@@ -211,6 +226,7 @@ __all__ = [
     "HardSwish",
     "Identity",
     "IsNaN",
+    "LSTMGrad",
     "LayerNormalization",
     "LeakyRelu",
     "Less",
@@ -234,6 +250,7 @@ __all__ = [
     "Pad",
     "PadGrad",
     "Pow",
+    "RNNGrad",
     "RandomUniform",
     "Reciprocal",
     "ReduceLogSumExp",
@@ -270,6 +287,9 @@ __all__ = [
     "Tanh",
     "ThresholdedRelu",
     "Tile",
+    "TracedGRU",
+    "TracedLSTM",
+    "TracedRNN",
     "Transpose",
     "Trilu",
     "Unsqueeze",

@@ -1,0 +1,27 @@
+"""Recurrent operators: ONNX's RNN, GRU and LSTM, trained through time."""
+
+from __future__ import annotations
+
+from layerport.ops.recurrent.operators import (
+    GRU,
+    LSTM,
+    RNN,
+    GRUGrad,
+    LSTMGrad,
+    RNNGrad,
+    TracedGRU,
+    TracedLSTM,
+    TracedRNN,
+)
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "GRUGrad",
+    "LSTMGrad",
+    "RNNGrad",
+    "TracedGRU",
+    "TracedLSTM",
+    "TracedRNN",
+]

@@ -31,7 +31,7 @@ def _fits(small: Any, large: Any) -> bool:
                else isinstance(s, Dim) or s == 1 for s, t in pairs)  # fmt: skip
 
 
-def _step(choose: random.Random, pool: list[Any]) -> Any:  # noqa: C901 (a table of operations)
+def _step(choose: random.Random, pool: list[Any]) -> Any:
     a = choose.choice(pool)
     c = _same(choose, pool, a)
     axis = choose.randrange(a.ndim)

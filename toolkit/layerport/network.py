@@ -410,7 +410,9 @@ class Network(Trainable, Layer):
             self._runner = Runner(self)
             tables = [layer._arrays for _, layer in self.walk()]
             self._run_with = [(t, name, array) for t in tables for name, array in t.items()]
-        outputs = self._runner.predict(self.feeds(x), batch_size)
+        outputs = self._runner.repeat(x) if batch_size is None else None
+        if outputs is None:
+            outputs = self._runner.predict(self.feeds(x), batch_size)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def _shape_from(self, x: Any) -> None:

@@ -2,27 +2,130 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from layerport.errors import LayerportError
+from layerport.numpy_engine.binding import sizes_of
+from layerport.numpy_engine.plan import Plan
+from layerport.numpy_engine.pooling import pool_first
+from layerport.numpy_engine.samplewise import BATCH, Along, is_samplewise, states_of
 from layerport.numpy_engine.step import TrainingStep
 from layerport.op import NDArray
+from layerport.recording import RANDOM_INPUTS
 
 if TYPE_CHECKING:
     from layerport.network import Network
 
+PART_BYTES = 4 << 20
+"""How much memory the buffers for one part of a batch may take: they should stay in the cache."""
+
+KEPT = 8
+"""How many plans, for inputs of different shapes, are kept."""
+
+TRIAL = 16
+"""Samples for which a first plan is made, to find out how much memory a sample needs."""
+
 
 class Runner:
-    """Computes the outputs of a network.
+    """Computes the outputs of a network as it is now.
+
+    Large batches are computed in parts, unless a layer mixes samples, so the memory that is
+    needed does not grow with them.
 
     Parameters
     ----------
-    network : what to run. Its weights are used by reference.
+    network : what to run. Its weights are used by reference: changes in place are seen, but an
+        array that takes the place of another one needs a new Runner.
     """
 
     def __init__(self, network: Network) -> None:
-        self._step = TrainingStep(network.lower(rewrite=True), network.parameters)
+        graph = network.lower(rewrite=True)
+        graph = pool_first(dataclasses.replace(graph, updates=()))
+        parameters = network.parameters
+        known = {value.name: parameters[value.name] for value in graph.parameters}
+        self._graph = graph
+        self._step = TrainingStep(graph, known, plans=KEPT)
+        self._in_parts = is_samplewise(graph)
+        states = states_of(graph)
+        self._sliced = [v.name for v in graph.inputs if isinstance(states[v], Along)]
+        self._counters = {
+            value.name: np.zeros((), np.uint32)
+            for value in graph.inputs
+            if value.name in RANDOM_INPUTS
+        }
+        self._part_bytes: dict[tuple[tuple[str, int], ...], int] = {}
+        self._whole: dict[tuple[tuple[int, ...], np.dtype[Any]], Plan] = {}
+        # Plans own their buffers, so only one thread can run them at a time.
+        self._lock = threading.Lock()
+
+    def repeat(self, x: Any) -> list[NDArray] | None:
+        """The outputs for an array like one that was computed before, else None: no checks."""
+        if type(x) is not np.ndarray:
+            return None
+        plan = self._whole.get((x.shape, x.dtype))
+        if plan is None:
+            return None
+        with self._lock:
+            return plan.run({self._sliced[0]: x})
 
     def predict(self, feeds: Mapping[str, NDArray], batch_size: int | None = None) -> list[NDArray]:
-        """The outputs for inputs by name, `batch_size` samples at once."""
-        return self._step(feeds)
+        """The outputs for inputs by name.
+
+        Parameters
+        ----------
+        feeds : exactly the inputs of the network, in its dtypes.
+        batch_size : how many samples are computed at once; None lets the engine choose.
+
+        Raises
+        ------
+        ShapeError : naming every input that does not fit.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise LayerportError(f"batch_size must be at least 1, not {batch_size}")
+        feeds = {**feeds, **self._counters} if self._counters else feeds
+        with self._lock:
+            sizes = sizes_of(self._graph, feeds, self._step.parameters)
+            samples = sizes.get(BATCH, 0)
+            part = samples
+            if self._in_parts and samples > 1:
+                part = min(samples, batch_size or self._part(sizes))
+            if part < samples:
+                return self._run_in_parts(feeds, sizes, part)
+            plan = self._step.plan_of(sizes)
+            if batch_size is None and len(feeds) == len(self._sliced) == 1:
+                (x,) = feeds.values()
+                self._whole = {**self._whole, (x.shape, x.dtype): plan}
+                if len(self._whole) > KEPT:
+                    self._whole = {}
+            return plan.run(feeds)
+
+    def _run_in_parts(
+        self, feeds: Mapping[str, NDArray], sizes: Mapping[str, int], part: int
+    ) -> list[NDArray]:
+        samples = sizes[BATCH]
+        plan = self._step.plan_of({**sizes, BATCH: part})
+        results = [np.empty((samples, *out.shape[1:]), out.dtype) for out in plan.outputs]
+        inputs = dict(feeds)
+        for start in range(0, samples, part):
+            # The last part begins so early that it is as large as the others: no further plan.
+            first = min(start, samples - part)
+            for name in self._sliced:
+                inputs[name] = feeds[name][first : first + part]
+            if self._counters:
+                inputs[RANDOM_INPUTS[2]] = np.asarray(first, np.uint32)
+            for result, output in zip(results, plan.run(inputs, copy=False), strict=True):
+                result[first : first + part] = output
+        return results
+
+    def _part(self, sizes: Mapping[str, int]) -> int:
+        """How many samples to compute at once."""
+        key = tuple(sorted((name, size) for name, size in sizes.items() if name != BATCH))
+        if key not in self._part_bytes:
+            trial = self._step.plan_of({**sizes, BATCH: min(TRIAL, sizes[BATCH])})
+            self._part_bytes[key] = -(-trial.arena_bytes // min(TRIAL, sizes[BATCH]))
+        return max(1, PART_BYTES // max(1, self._part_bytes[key]))

@@ -1,4 +1,4 @@
-"""A training step: one graph that computes the loss, its gradients and the updates."""
+"""Compiled graphs: plans made on demand, one for each combination of sizes."""
 
 from __future__ import annotations
 
@@ -40,8 +40,16 @@ class TrainingStep:
         return self.plan_for(feeds).run(feeds)
 
     def plan_for(self, feeds: Mapping[str, NDArray]) -> Plan:
-        """The plan for inputs of these shapes."""
-        sizes = sizes_of(self.graph, feeds, self.parameters)
+        """The plan for inputs of these shapes.
+
+        Raises
+        ------
+        ShapeError : naming every input whose name, shape or dtype does not fit.
+        """
+        return self.plan_of(sizes_of(self.graph, feeds, self.parameters))
+
+    def plan_of(self, sizes: Mapping[str, int]) -> Plan:
+        """The plan for these sizes of the graph's extents."""
         key = tuple(sorted(sizes.items()))
         plan = self._plans.get(key)
         if plan is None:

@@ -25,7 +25,8 @@ def load(made: onnx.ModelProto, folder: Path) -> lp.Network:
 
 def test_names_are_kept(tmp_path: Path) -> None:
     made = model(
-        [node("MatMul", "x fc.weight", "h", "/fc/MatMul"), node("Add", "h fc.bias", "y", "/fc/Add")],
+        [node("MatMul", "x fc.weight", "h", "/fc/MatMul"),
+         node("Add", "h fc.bias", "y", "/fc/Add")],
         {"x": ["N", 3]}, {"y": ["N", 2]},
         {"fc.weight": floats(3, 2), "fc.bias": floats(2)},
     )  # fmt: skip
@@ -319,9 +320,9 @@ def test_functions_are_put_in_place(tmp_path: Path) -> None:
 
 
 def _branch(value: float) -> onnx.GraphProto:
-    constant = node("Constant", "", "c", value_float=value)
+    constant = node("Constant", "", "factor", value_float=value)
     out = helper.make_tensor_value_info("o", TensorProto.FLOAT, ["N", 3])
-    return helper.make_graph([constant, node("Mul", "x c", "o")], "branch", [], [out])
+    return helper.make_graph([constant, node("Mul", "x factor", "o")], "branch", [], [out])
 
 
 @pytest.mark.parametrize("condition", [True, False])
@@ -332,7 +333,8 @@ def test_a_known_branch(condition: bool, tmp_path: Path) -> None:
 
 
 def test_an_unknown_branch_is_refused(tmp_path: Path) -> None:
-    made = model([node("If", "c", "y", "choice", then_branch=_branch(2.0), else_branch=_branch(3.0))],
+    made = model([node("If", "c", "y", "choice", then_branch=_branch(2.0),
+                       else_branch=_branch(3.0))],
                  {"x": ["N", 3], "c": []}, {"y": ["N", 3]},
                  dtypes={"c": TensorProto.BOOL})  # fmt: skip
     with pytest.raises(UnsupportedError, match=r"(?s)If.*depends on the data of 'c'.*'choice'"):

@@ -14,7 +14,6 @@ from layerport.op import NDArray
 
 from .checks import in_order
 from .facts import Fact, NeedsValueError, inputs_behind
-from .fields import check_node, schema_of
 from .nodes import OnnxNode
 
 if TYPE_CHECKING:
@@ -66,7 +65,6 @@ _FORMS: Mapping[str, Callable[[Any], NDArray]] = {
 
 
 def _constant(translator: Translator, node: OnnxNode, frame: Frame) -> None:
-    check_node(node, schema_of(node.op, node.domain, node.version))
     if len(node.attributes) != 1 or len(node.outputs) != 1:
         translator.context.fail("a Constant has one value in one form", node.place)
     ((form, value),) = node.attributes.items()

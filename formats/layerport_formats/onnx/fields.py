@@ -123,10 +123,8 @@ def make_op(
     Raises
     ------
     UnsupportedError : for an attribute that the operator has no field for.
-    InvalidNodeError : see `check_node`.
     """
     schema = schema_of(node.op, node.domain, node.version)
-    check_node(node, schema)
     given = {**defaults_of(schema), **node.attributes}
     fields: Fields = {}
     known = {field.name: field for field in dataclasses.fields(kind)}

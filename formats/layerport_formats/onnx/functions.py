@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from .checks import in_order
 from .facts import Fact
-from .fields import check_node, defaults_of, dtype_code, schema_of
+from .fields import defaults_of, dtype_code, schema_of
 from .nodes import OnnxNode, attribute_value, plain_domain
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ def expand(translator: Translator, node: OnnxNode, frame: Frame) -> None:
     UnsupportedError : when ONNX defines it by none for these operands.
     """
     schema: Any = schema_of(node.op, node.domain, node.version)
-    check_node(node, schema)
     if schema.has_function:
         body = schema.function_body
     else:

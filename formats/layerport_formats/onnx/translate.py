@@ -17,7 +17,7 @@ from layerport.operator import is_trainable
 
 from . import control, functions
 from .facts import Fact, NeedsValueError, Pending, inputs_behind, label_of
-from .fields import InvalidNodeError, make_op, operand_fields
+from .fields import InvalidNodeError, check_node, make_op, operand_fields, schema_of
 from .known import Known, evaluate, least_size
 from .names import Names
 from .nodes import DOMAIN, MADE_UP, OnnxNode, decode, plain_name
@@ -248,6 +248,7 @@ class Translator:
                 self.context.fail(f"nothing makes its input {name!r}", node.place)
 
     def _apply(self, node: OnnxNode, frame: Frame) -> None:
+        check_node(node, schema_of(node.op, node.domain, node.version))
         if node.domain == DOMAIN and node.op in control.HANDLERS:
             control.HANDLERS[node.op](self, node, frame)
             return
@@ -348,16 +349,22 @@ class Translator:
         UnsupportedError : naming every operator and node that cannot be expressed.
         """
         if self.problems:
-            lines = [
-                f"{what} ({'node' if len(nodes) == 1 else f'{len(nodes)} nodes'} "
-                f"{', '.join(map(repr, nodes))})"
-                for what, nodes in self.problems.items()
-            ]
+            lines = [f"{what} ({_listed(nodes)})" for what, nodes in self.problems.items()]
             raise UnsupportedError(
                 f"{self.context.path}: the file uses what layerport cannot express:", lines
             )
         values = [self.value(fact) for fact in outputs]
         return self.builder.finish(values, output_names=names)
+
+
+SHOWN = 20
+"""How many nodes with the same problem a message names."""
+
+
+def _listed(nodes: Sequence[str]) -> str:
+    names = ", ".join(map(repr, nodes[:SHOWN]))
+    more = f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else ""
+    return f"node {names}" if len(nodes) == 1 else f"{len(nodes)} nodes {names}{more}"
 
 
 def _mark(node: OnnxNode, frame: Frame, *, broken: bool = False, is_label: bool = False) -> None:

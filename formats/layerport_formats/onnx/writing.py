@@ -295,7 +295,6 @@ class _Writer:
             self._names[node.outputs[0]] = self._name(value)
             return
         schema = schema_of(op.name, op.domain, self.opset)
-        op = _with_simpler_extents(op, node)
         written = _custom(op) if schema is None else write_op(op, schema, node.inputs)
         inputs = self._inputs(op, node, written)
         shared = node.scope and self._sizes[node.scope] > 1
@@ -317,6 +316,7 @@ class _Writer:
 
     def _inputs(self, op: Op, node: Node, written: Written) -> list[str]:
         fields = operand_fields(type(op))
+        simpler = _simpler_operands(op, node)
         operands = iter(node.inputs)
         names: list[str] = []
         left = len(node.inputs)
@@ -325,8 +325,9 @@ class _Writer:
             if position in fields:
                 name = ""
                 if position in written.operands:
-                    value = written.operands[position]
-                    name = self._operand(op, fields[position], value, node.scope)
+                    field = fields[position]
+                    value = simpler.get(field, written.operands[position])
+                    name = self._operand(op, field, value, node.scope)
                 names.append(name)
             else:
                 operand = next(operands, None)
@@ -373,19 +374,19 @@ class _Writer:
         self.nodes.append(node)
 
 
-def _with_simpler_extents(op: Op, node: Node) -> Op:
-    """The operator with ONNX's own ways to leave symbolic extents unnamed."""
+def _simpler_operands(op: Op, node: Node) -> dict[str, Any]:
+    """Fields for which ONNX has ways to leave symbolic extents unnamed, written in them."""
     x = node.inputs[0] if node.inputs else None
     if x is None:
-        return op
+        return {}
     if isinstance(op, Reshape):
-        return dataclasses.replace(op, shape=simpler_shape(op.shape, x.shape))
+        return {"shape": simpler_shape(op.shape, x.shape)}
     if isinstance(op, Expand):
-        return dataclasses.replace(op, shape=simpler_target(op.shape, x.shape))
+        return {"shape": simpler_target(op.shape, x.shape)}
     if isinstance(op, Slice):
         axes = list(range(len(op.ends)) if op.axes is None else op.axes)
-        return dataclasses.replace(op, ends=simpler_ends(op.ends, axes, x.shape))
-    return op
+        return {"ends": simpler_ends(op.ends, axes, x.shape)}
+    return {}
 
 
 def _custom(op: Op) -> Written:

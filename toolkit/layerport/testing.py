@@ -14,13 +14,14 @@ import numpy as np
 from layerport.dim import Dim, Extent, Shape, bind_shape, same_shape, static_shape
 from layerport.gradient import gradient
 from layerport.graph import Builder, Graph, Value, verify
+from layerport.layer_checks import check_layer
 from layerport.numpy_engine.reference import evaluate
 from layerport.op import NDArray, Op, TensorType
 from layerport.ops.elementwise import Add
 from layerport.ops.matmul import MatMul
 from layerport.ops.shape import Reshape
 
-__all__ = ["check_op"]
+__all__ = ["check_layer", "check_op"]
 
 
 def check_op(

@@ -265,6 +265,13 @@ def _products(x: Any, y: Any) -> list[Any]:
     ]  # fmt: skip
 
 
+def _sequence_first(x: Any) -> Any:
+    """Time before batch, both made one axis: no affine index says where a sample is."""
+    rows = x.transpose((1, 0, 2)).reshape((4 * x.shape[0], 3))
+    y = np.tanh(rows @ weights(x, 3, 5)).reshape((4, x.shape[0], 5))
+    return y.transpose((1, 0, 2))
+
+
 def _over_batch(x: Any) -> list[Any]:
     """Samples that influence each other."""
     return [x - x.mean(axis=0), x.sum(), x @ x.transpose(), x - x[:1]]
@@ -408,6 +415,7 @@ CASES = [
         lambda x: (lambda y: [y, y * ops.sigmoid(y), y.sum(axis=1)])(_dense(x, 6, 1)),
     ),
     Case("same_twice", [ROW], lambda x: [x, x, ops.relu(x), ops.relu(x[0] * 0 + 3)]),
+    Case("sequence_first", [((None, 4, 3), "f")], _sequence_first),
     Case("over_batch", [ROW], _over_batch),
     Case("sizes", [ROW], _sizes),
     Case("losses", [ROW, ROW, ((None,), "i10")], _losses),

@@ -6,12 +6,18 @@ from functools import cache
 
 import numpy as np
 import pytest
+from layerport.dim import Dim
+from layerport.errors import UnsupportedError
+from layerport.graph import Builder, Value
 from layerport.loops.interpret import run
 from layerport.loops.ir import Program, expressions
 from layerport.loops.lowering import lower
 from layerport.loops.target import Target
 from layerport.loops.verify import verify
 from layerport.numpy_engine.reference import evaluate
+from layerport.op import Op, TensorType
+from layerport.ops import Mul, ReduceSum, Sub
+from layerport.recording import Recording
 from layerport.verification import largest_difference
 
 from loops.cases import CASES, Case
@@ -35,8 +41,17 @@ def expected(name: str, batch: int) -> list[np.ndarray]:
     return evaluate(case.graph(np.float64), feeds, {})[0]
 
 
+def in_blocks(program: Program, inputs: list[np.ndarray], batch: int) -> list[np.ndarray]:
+    """The outputs for a batch that may be larger than the program takes at once."""
+    if not program.splittable:
+        return run(program, inputs)
+    blocks = range(0, batch, program.batch)
+    parts = [run(program, [x[start : start + program.batch] for x in inputs]) for start in blocks]
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
 def check(case: Case, program: Program, batch: int) -> None:
-    outputs = run(program, case.data(batch))
+    outputs = in_blocks(program, case.data(batch), batch)
     wanted = expected(case.name, batch)
     for number, (got, want) in enumerate(zip(outputs, wanted, strict=True)):
         largest, close = largest_difference([got], [want])
@@ -91,6 +106,66 @@ def test_temporaries_share_memory() -> None:
     program = lower(case.graph(), TARGETS["scalar"])
     sizes = [buffer.size for buffer in program.of_kind("temporary")]
     assert program.arena < sum(sizes)
+
+
+def test_a_long_batch_is_computed_in_blocks() -> None:
+    for name in ("cnn", "sequence_first"):
+        case = next(case for case in CASES if case.name == name)
+        check(case, lower(case.graph(), TARGETS["scalar"], batch=2), 5)
+
+
+def test_mixed_batches_that_influence_each_other_are_refused() -> None:
+    recording = Recording()
+    x = recording.input("x", (Dim("batch"), 3, 4), np.float32)
+    rows = x.transpose((1, 0, 2)).reshape((3 * x.shape[0], 4))
+    graph = recording.finish([x - (rows @ rows.transpose()).max()])
+    with pytest.raises(UnsupportedError, match="its samples influence each other"):
+        lower(graph, TARGETS["scalar"])
+
+
+def test_every_operator_without_a_nest_is_named() -> None:
+    class Odd(Op):
+        def infer(self, x: Value) -> list[TensorType]:
+            return [TensorType(x.shape, x.dtype)]
+
+    class Strange(Odd):
+        pass
+
+    build = Builder()
+    x = build.input("x", (Dim("batch"), 3), np.float32)
+    with build.scope("encoder"):
+        y = build.one(Odd(), x)
+    graph = build.finish([build.one(Strange(), y)])
+    with pytest.raises(UnsupportedError) as caught:
+        lower(graph, TARGETS["scalar"])
+    assert caught.value.problems == [
+        "Odd in layer 'encoder' has no loop nest",
+        "Strange has no loop nest",
+    ]
+
+
+def test_open_extents_are_named() -> None:
+    recording = Recording()
+    x = recording.input("x", (Dim("batch"), Dim("time")), np.float32)
+    with pytest.raises(UnsupportedError, match="several extents open \\(batch, time\\)"):
+        lower(recording.finish([x + 1]), TARGETS["scalar"])
+
+
+def test_updates_write_parameters() -> None:
+    """A step of gradient descent, and parameters that swap places."""
+    build = Builder()
+    x = build.input("x", (Dim("batch"), 2), np.float32)
+    w, a, b = (build.parameter(name, (2,), np.float32) for name in "wab")
+    step = build.one(ReduceSum((0,), False), build.one(Mul(), x, w))
+    graph = build.finish([step], updates=[(w, build.one(Sub(), w, step)), (a, b), (b, a)])
+    program = lower(graph, TARGETS["scalar"])
+    verify(program)
+    states = {name: np.array([k, k + 1], np.float32) for k, name in enumerate("wab")}
+    (got,) = run(program, [np.ones((3, 2), np.float32)], states)
+    np.testing.assert_array_equal(got, [0, 3])
+    np.testing.assert_array_equal(states["w"], [0, -2])
+    np.testing.assert_array_equal(states["a"], [2, 3])
+    np.testing.assert_array_equal(states["b"], [1, 2])
 
 
 def test_samples_are_split_only_where_they_do_not_meet() -> None:

@@ -59,6 +59,8 @@ def run(
         for axis in range(array.ndim)
     }
     batch = next((n for size, n in sizes.items() if not isinstance(size, int)), program.batch)
+    if batch > program.batch:
+        raise ProgramError(f"the program takes {program.batch} samples at most, not {batch}")
     machine = _Machine(program, batch)
     for port, array in zip(program.inputs, inputs, strict=True):
         port.view(machine.memory[port.buffer], program.symbol, batch)[...] = array

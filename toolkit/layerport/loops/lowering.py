@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from layerport.errors import LayerportError, UnsupportedError
 from layerport.graph import Graph, Value
+from layerport.loops.alone import with_batch
 from layerport.loops.arena import arrange
 from layerport.loops.blocks import is_splittable
 from layerport.loops.canonical import canonical
@@ -44,12 +47,15 @@ from layerport.loops.places import Places
 from layerport.loops.prepare import prepare
 from layerport.loops.schedule import schedule
 from layerport.loops.target import Target
-from layerport.loops.views import Batch, View, strides_for, viewed
+from layerport.loops.views import Batch, MixedBatchError, View, strides_for, viewed
 from layerport.loops.weights import Weights
 from layerport.op import NDArray, Op
 from layerport.ops.base import Elementwise
 
 __all__ = ["NestBuilder", "lower"]
+
+LONGEST_CHAIN = 12
+"""So many elementwise operators are written as one expression before it gets a name."""
 
 
 def lower(graph: Graph, target: Target, *, batch: int | None = None) -> Program:
@@ -70,7 +76,12 @@ def lower(graph: Graph, target: Target, *, batch: int | None = None) -> Program:
     """
     prepared = prepare(graph)
     _check(prepared)
-    return _Lowering(prepared, target, batch).run()
+    try:
+        return _Lowering(prepared, target, batch).run()
+    except MixedBatchError:
+        dim = next(iter(prepared.dims), "")
+        one = _Lowering(prepare(graph.bind({dim: 1})), target, None).run()
+        return with_batch(one, graph, Batch(dim, "n", 1))
 
 
 def _check(graph: Graph) -> None:
@@ -184,7 +195,7 @@ class _Lowering(Memory):
             self._copy(before, compact, f"copy for {node.op.name}")
             made = viewed(node.op, compact, value.shape, self._batch)
         if made is None:
-            raise UnsupportedError(
+            raise MixedBatchError(
                 f"{node.op.name} from {operand.shape} to {value.shape} mixes the batch with other "
                 "axes, which cannot be printed as loops"
             )
@@ -312,11 +323,14 @@ class _Lowering(Memory):
     ) -> dict[Value, Expr]:
         """The anchor's element, and what the epilogue makes of it."""
         made: dict[Value, Expr] = {}
-        readers = [v for node in item.epilogue for v in node.inputs] + item.stored
+        read = (v for node in item.epilogue for v in node.inputs)
+        readers = Counter([*read, *item.stored])
+        links = count()
 
         def keep(value: Value, result: Expr) -> None:
-            several = readers.count(value) > 1 and not isinstance(result, Load)
-            made[value] = emitter.let(result) if several else result
+            several = readers[value] > 1 and not isinstance(result, Load)
+            deep = next(links) % LONGEST_CHAIN == LONGEST_CHAIN - 1
+            made[value] = emitter.let(result) if several or deep else result
 
         keep(item.anchor.outputs[0], element)
         for node in item.epilogue:

@@ -59,6 +59,10 @@ def strides_for(shape: Sequence[int], order: Order | None = None) -> tuple[int, 
     return tuple(strides)
 
 
+class MixedBatchError(UnsupportedError):
+    """An extent or a view is not affine in the batch size."""
+
+
 def static_extents(shape: Sequence[Size]) -> tuple[int, ...]:
     """Extents that must be numbers.
 
@@ -86,7 +90,7 @@ class Batch:
         total = Index(0)
         for factor, atoms in extent.terms():
             if atoms and atoms != (self.dim,):
-                raise UnsupportedError(
+                raise MixedBatchError(
                     f"the extent {extent} is not a multiple of the batch size {self.dim!r} plus a "
                     "number",
                     hint="give every dimension but the batch a fixed size before exporting",

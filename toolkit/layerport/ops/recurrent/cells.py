@@ -100,6 +100,9 @@ class Cell:
     spare: ClassVar[int] = 1
     """How many blocks of scratch memory a step forward or back takes."""
 
+    multiplies_reset: ClassVar[bool] = False
+    """Whether the candidate multiplies its part of R with the reset state, trace block 3."""
+
     keeps_cell: ClassVar[bool] = False
     """Whether there is a cell state, whose value before a step is the last block of its trace."""
 
@@ -204,6 +207,7 @@ class GRUCell(Cell):
     gates: ClassVar[int] = 3
     trace: ClassVar[int] = 5
     spare: ClassVar[int] = 3
+    multiplies_reset: ClassVar[bool] = True
     inputs: ClassVar[Segments] = ((0, 2, 1), (1, 0, 2))
     recurrent: ClassVar[Segments] = ((1, 0, 2),)
     recurrent_bias: ClassVar[Segments] = ((0, 2, 1), (1, 0, 2))
@@ -274,6 +278,7 @@ class GRUAfterCell(GRUCell):
     """
 
     gates: ClassVar[int] = 4
+    multiplies_reset: ClassVar[bool] = False
     recurrent: ClassVar[Segments] = ((1, 0, 2), (3, 2, 1))
     recurrent_bias: ClassVar[Segments] = ((1, 0, 2), (3, 2, 1))
 

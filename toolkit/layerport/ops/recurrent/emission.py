@@ -9,7 +9,7 @@ import numpy as np
 
 from layerport.dim import static_shape
 from layerport.op import NDArray
-from layerport.ops.recurrent.cells import Backward, Cell, Forward, GRUAfterCell, GRUCell
+from layerport.ops.recurrent.cells import Backward, Cell, Forward
 from layerport.ops.recurrent.tape import Tape
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class _Direction:
             emitter.ufunc(np.add, [bias[rows], more], bias[rows])
         for rows, scale in _scaled_rows(cell.scales, self.units):
             self._scale(packed[rows], scale)
-        if isinstance(cell, GRUCell) and not isinstance(cell, GRUAfterCell):
+        if cell.multiplies_reset:
             self.recurrent = self._temp(self.units, self.units)
             emitter.copy(self.recurrent, r[self._rows(2, 1)])
             self._scale(self.recurrent, cell.scales[0])
@@ -220,14 +220,7 @@ class _Direction:
 
     def keep_steps(self, steps: NDArray, trace: NDArray) -> None:
         """Results that are kept for the gradient."""
-        count, width, samples = self.steps.shape
-        rows = steps.reshape(width, count, samples)
-        if np.shares_memory(rows, steps):
-            self.emitter.copy(rows, self.steps.transpose(1, 0, 2))
-        else:
-            through = self._temp(width, count, samples)
-            self.emitter.copy(through, self.steps.transpose(1, 0, 2))
-            self.emitter.copy(steps, through.reshape(steps.shape))
+        self.emitter.copy(steps, self.steps.transpose(1, 0, 2))
         if self.trace is not trace:
             self.emitter.copy(trace, self.trace)
 

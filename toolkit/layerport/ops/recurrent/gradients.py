@@ -14,8 +14,7 @@ import numpy as np
 
 from layerport.errors import UnsupportedError
 from layerport.op import NDArray, Op
-from layerport.ops.matmul import Gemm
-from layerport.ops.recurrent.cells import BLOCK, Backward, Cell, GRUAfterCell, GRUCell, Segments
+from layerport.ops.recurrent.cells import BLOCK, Backward, Cell, Segments
 from layerport.ops.recurrent.emission import Sweep, emit_mask, padded
 
 if TYPE_CHECKING:
@@ -23,13 +22,16 @@ if TYPE_CHECKING:
     from layerport.ops.recurrent.operators import Recurrent
 
 
-def gradient(op: Recurrent, back: Op, dy: Any, y: Any, operands: Sequence[Any]) -> Sequence[Any]:
+def gradient(
+    op: Recurrent, back: Op, product: Op, dy: Any, y: Any, operands: Sequence[Any]
+) -> Sequence[Any]:
     """One gradient an operand, in NumPy on Tensors.
 
     Parameters
     ----------
     op : the traced operator; its layout is 0.
     back : the operator of the way back.
+    product : the operator that multiplies slopes and steps.
     """
     filled: list[Any] = [*operands, *[None] * (8 - len(operands))]
     x, w, r, b, lengths, *states = filled
@@ -37,16 +39,23 @@ def gradient(op: Recurrent, back: Op, dy: Any, y: Any, operands: Sequence[Any]) 
     _check(op, cells)
     steps, trace = y[1 + op.states :]
     slopes, *initial = back(r, trace, lengths, states[2], dy[0], *dy[1 : 1 + op.states])
-    parts = [
-        _OneDirection(cell, slopes[d], steps[d], trace[d], x, w[d]) for d, cell in enumerate(cells)
+    rows = _Rows(cells[0], r.shape[2])
+    products = product(slopes, steps)
+    features = x.shape[2]
+    dr = rows.by_gate(products[:, :, features + 1 :], rows.cell.recurrent)
+    if rows.cell.multiplies_reset:
+        reset = np.swapaxes(trace[:, :, 3], 1, 2)
+        dr = np.concatenate([dr, product(rows.block(slopes, 0, 1), reset)], axis=1)
+    found: list[Any] = [
+        rows.input(slopes, w, x.shape),
+        rows.by_gate(products[:, :, :features], rows.cell.inputs),
+        dr,
+        None if b is None else rows.bias(products[:, :, features]),
+        None,
+        *(None if s is None else ds for s, ds in zip(states, initial, strict=False)),
     ]
-    dx = sum((part.input() for part in parts[1:]), parts[0].input())
-    found = [dx, *(np.stack(side) for side in zip(*(p.weights() for p in parts), strict=True))]
-    found.append(None if b is None else np.stack([part.bias() for part in parts]))
-    found.append(None)
-    found += [None if s is None else ds for s, ds in zip(states, initial, strict=False)]
     if states[2] is not None:
-        found.append(np.stack([part.peepholes() for part in parts]))
+        found.append(rows.peepholes(slopes, trace))
     return found[: len(operands)]
 
 
@@ -60,61 +69,49 @@ def _check(op: Recurrent, cells: Sequence[Cell]) -> None:
                 )
 
 
-class _OneDirection:
-    """The gradients of one direction, from the slopes (rows, steps * samples)."""
+class _Rows:
+    """Rows of slopes (directions, rows, ...), by blocks of one gate each."""
 
-    def __init__(self, cell: Cell, slopes: Any, steps: Any, trace: Any, x: Any, w: Any) -> None:
-        self._cell, self._slopes, self._trace, self._x, self._w = cell, slopes, trace, x, w
-        self._units = trace.shape[2]
-        self._features = x.shape[2]
-        self._products = Gemm(transB=1)(slopes, steps)
+    def __init__(self, cell: Cell, units: int) -> None:
+        self.cell, self._units = cell, units
 
-    def _rows(self, array: Any, block: int, count: int) -> Any:
-        return array[block * self._units : (block + count) * self._units]
+    def block(self, array: Any, first: int, count: int) -> Any:
+        """Some blocks of axis 1."""
+        return array[:, first * self._units : (first + count) * self._units]
 
-    def _by_gate(self, array: Any, segments: Segments) -> Any:
-        """Blocks of rows in the order of ONNX's gates."""
+    def _joined(self, array: Any, firsts: Sequence[tuple[int, int]]) -> Any:
+        rows = [self.block(array, first, count) for first, count in firsts]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+
+    def by_gate(self, array: Any, segments: Segments) -> Any:
+        """Blocks in the order of ONNX's gates."""
         ordered = sorted(segments, key=lambda segment: segment[1])
-        rows = [self._rows(array, block, count) for block, _, count in ordered]
-        return rows[0] if len(rows) == 1 else np.concatenate(rows)
+        return self._joined(array, [(block, count) for block, _, count in ordered])
 
-    def input(self) -> Any:
-        """The gradient of X."""
-        ordered = sorted(self._cell.inputs)
-        rows = [self._rows(self._w, gate, count) for _, gate, count in ordered]
-        w = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        slopes = self._slopes[: w.shape[0]]
-        return Gemm(transA=1)(slopes, w).reshape(self._x.shape)
+    def input(self, slopes: Any, w: Any, shape: Sequence[Any]) -> Any:
+        """The gradient of X: of all directions at once, side by side."""
+        ordered = sorted(self.cell.inputs)
+        weights = self._joined(w, [(gate, count) for _, gate, count in ordered])
+        directions, rows, features = weights.shape
+        columns = slopes[:, :rows].transpose(2, 3, 0, 1)
+        columns = columns.reshape(*shape[:2], directions * rows)
+        return np.matmul(columns, weights.reshape(directions * rows, features))
 
-    def weights(self) -> tuple[Any, Any]:
-        """The gradients of W and R."""
-        dw = self._by_gate(self._products[:, : self._features], self._cell.inputs)
-        dr = self._by_gate(self._products[:, self._features + 1 :], self._cell.recurrent)
-        if isinstance(self._cell, GRUCell) and not isinstance(self._cell, GRUAfterCell):
-            # The candidate multiplies R with the reset state.
-            reset = np.swapaxes(self._trace[:, 3], 0, 1).reshape(self._units, -1)
-            candidate = Gemm(transB=1)(self._rows(self._slopes, 0, 1), reset)
-            dr = np.concatenate([dr, candidate])
-        return dw, dr
-
-    def bias(self) -> Any:
+    def bias(self, sums: Any) -> Any:
         """The gradient of both biases."""
-        sums = self._products[:, self._features]
-        cell = self._cell
-        return np.concatenate(
-            [self._by_gate(sums, cell.inputs), self._by_gate(sums, cell.recurrent_bias)]
-        )
+        cell = self.cell
+        both = [self.by_gate(sums, cell.inputs), self.by_gate(sums, cell.recurrent_bias)]
+        return np.concatenate(both, axis=1)
 
-    def peepholes(self) -> Any:
+    def peepholes(self, slopes: Any, trace: Any) -> Any:
         """The gradient of LSTM's peepholes."""
-        steps, _, units, samples = self._trace.shape
-        i, _, f, c, _, before = (self._trace[:, place] for place in range(6))
-        cells = {0: before, 1: f * before + i * c, 2: before}
-        found = []
-        for block in range(3):
-            slopes = self._rows(self._slopes, block, 1).reshape(units, steps, samples)
-            found.append((slopes * np.swapaxes(cells[block], 0, 1)).sum(axis=(1, 2)))
-        return np.concatenate(found)
+        i, _, f, c, _, before = (trace[:, :, place] for place in range(6))
+        cells = [before, f * before + i * c, before]
+        found = [
+            (self.block(slopes, block, 1) * np.swapaxes(cell, 1, 2)).sum(axis=(2, 3))
+            for block, cell in enumerate(cells)
+        ]
+        return np.concatenate(found, axis=1)
 
 
 # The way back -----------------------------------------------------------------------------
@@ -185,7 +182,7 @@ class _Memory:
             rows = r[gate * units : (gate + count) * units]
             self.emitter.copy(self.weights[:, columns], rows.T)
             place += count
-        if isinstance(self.cell, GRUCell) and not isinstance(self.cell, GRUAfterCell):
+        if self.cell.multiplies_reset:
             self.recurrent = self._temp(units, units)
             self.emitter.copy(self.recurrent, r[2 * units :].T)
 
@@ -199,14 +196,7 @@ class _Memory:
 
     def finish(self, slopes: NDArray, initial: Sequence[NDArray]) -> None:
         """Results where they belong."""
-        steps, gates, units, samples = self.slopes.shape
-        turned = self.slopes.transpose(1, 2, 0, 3)
-        place = slopes.reshape(gates, units, steps, samples)
-        if np.shares_memory(place, slopes):
-            self.emitter.copy(place, turned)
-        else:
-            through = self._temp(gates, units, steps, samples)
-            self.emitter.copy(through, turned)
-            self.emitter.copy(slopes, through.reshape(slopes.shape))
+        steps, gates, units, _ = self.slopes.shape
+        self.emitter.copy(slopes, self.slopes.reshape(steps, gates * units, -1).swapaxes(0, 1))
         for state, place in zip(self.state, initial, strict=False):
             self.emitter.copy(place, state.T)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from layerport.dim import Extent, Shape, same_extent, same_shape, static_shape
 from layerport.errors import ShapeError
 from layerport.op import OURS, NDArray, Op, TensorType
@@ -244,7 +246,7 @@ class LSTM(Recurrent):
 class _Traced(Recurrent):
     """Keeps what the gradient reads, as two more results.
 
-    steps (directions, features + 1 + units, steps * samples): what is multiplied with the weights,
+    steps (directions, features + 1 + units, steps, samples): what is multiplied with the weights,
     and trace (directions, steps, blocks, units, samples): see `cells`.
     """
 
@@ -257,12 +259,23 @@ class _Traced(Recurrent):
         assert r is not None
         units = r.shape[2]
         (cell, *_) = self.cells()
-        kept: Shape = (self.directions, x.shape[2] + 1 + units, steps * samples)
+        kept: Shape = (self.directions, x.shape[2] + 1 + units, steps, samples)
         trace: Shape = (self.directions, steps, cell.trace, units, samples)
         return [*types, TensorType(kept, x.dtype), TensorType(trace, x.dtype)]
 
+    def memory_order(
+        self, inputs: Sequence[NDArray | None], shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        x, r = inputs[0], inputs[2]
+        assert x is not None
+        assert r is not None
+        if shape[:2] == (self.directions, x.shape[2] + 1 + r.shape[2]):
+            return tuple(range(len(shape)))  # the steps
+        return super().memory_order(inputs, shape)
+
     def gradient(self, dy: Any, y: Any, *operands: Any) -> Sequence[Any]:
-        return gradients.gradient(self, _BACK[type(self)](**self.attributes), dy, y, operands)
+        back = _BACK[type(self)](**self.attributes)
+        return gradients.gradient(self, back, RecurrentWeightGrad(), dy, y, operands)
 
     def traced(self) -> Op:
         return self
@@ -284,7 +297,7 @@ class _Back(Recurrent):
     """The way back through time, step by step.
 
     Operands are R, the trace, sequence_lens, P, and the gradients of Y, Y_h and Y_c, any of these
-    four and five absent. Results are the slopes (directions, gates * units, steps * samples), the
+    four and five absent. Results are the slopes (directions, gates * units, steps, samples), the
     gradients of the sums before the activations, and those of the initial states.
     """
 
@@ -295,7 +308,7 @@ class _Back(Recurrent):
         assert trace is not None
         directions, steps, _, units, samples = trace.shape
         (cell, *_) = self.cells()
-        slopes: Shape = (directions, cell.gates * units, steps * samples)
+        slopes: Shape = (directions, cell.gates * units, steps, samples)
         state = TensorType((directions, samples, units), trace.dtype)
         return [TensorType(slopes, trace.dtype), *[state] * self.states]
 
@@ -311,6 +324,44 @@ class _Back(Recurrent):
         self, emitter: Emitter, inputs: Sequence[NDArray | None], outputs: Sequence[NDArray]
     ) -> None:
         gradients.emit_backward(emitter, self, inputs, outputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecurrentWeightGrad(Op):
+    """(directions, m, steps, samples) times (directions, n, steps, samples): products of rows.
+
+    With slopes and steps as operands, the gradients of all weights of a recurrence.
+    """
+
+    domain: ClassVar[str] = OURS
+
+    def infer(self, slopes: Value, steps: Value) -> Sequence[TensorType]:
+        if slopes.ndim != 4 or not same_shape(
+            (slopes.shape[0], *slopes.shape[2:]), (steps.shape[0], *steps.shape[2:])
+        ):
+            raise ShapeError(f"{slopes.shape} and {steps.shape} differ in more than axis 1")
+        shape = (slopes.shape[0], slopes.shape[1], steps.shape[1])
+        return [TensorType(shape, common_dtype(slopes, steps))]
+
+    def evaluate(self, slopes: NDArray, steps: NDArray) -> NDArray:
+        return np.asarray(np.einsum("dmtb,dntb->dmn", slopes, steps, optimize=True))
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        for slopes, steps, out in zip(*inputs, outputs[0], strict=True):
+            a, b = (_as_rows(emitter, array) for array in (slopes, steps))
+            emitter.matmul(a, b.T, out)
+
+    def gradient(self, dy: Any, y: Any, slopes: Any, steps: Any) -> Sequence[Any]:
+        return np.einsum("dmn,dntb->dmtb", dy, steps), np.einsum("dmn,dmtb->dntb", dy, slopes)
+
+
+def _as_rows(emitter: Emitter, array: NDArray) -> NDArray:
+    """(n, steps, samples) -> (n, steps * samples), copied where it must be."""
+    if not array.flags.c_contiguous:
+        through = emitter.temp(array.shape, array.dtype)
+        emitter.copy(through, array)
+        array = through
+    return array.reshape(len(array), -1)
 
 
 class RNNGrad(_Back, RNN):

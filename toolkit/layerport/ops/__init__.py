@@ -50,6 +50,12 @@ from layerport.ops.conv import (
     conv,
     conv_transpose,
 )
+from layerport.ops.elements import (
+    CumSum,
+    GatherElements,
+    ScatterElements,
+    cumsum,
+)
 from layerport.ops.elementwise import (
     Add,
     Div,
@@ -206,6 +212,7 @@ __all__ = [
     "Cos",
     "Cosh",
     "Count",
+    "CumSum",
     "Div",
     "Elu",
     "Equal",
@@ -216,6 +223,7 @@ __all__ = [
     "Floor",
     "GRUGrad",
     "Gather",
+    "GatherElements",
     "GatherGrad",
     "Gelu",
     "Gemm",
@@ -266,6 +274,7 @@ __all__ = [
     "Resize",
     "ResizeGrad",
     "Round",
+    "ScatterElements",
     "Selu",
     "Shape",
     "Sigmoid",
@@ -302,6 +311,7 @@ __all__ = [
     "conv",
     "conv_transpose",
     "count",
+    "cumsum",
     "elu",
     "erf",
     "gelu",

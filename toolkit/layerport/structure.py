@@ -17,6 +17,10 @@ from layerport.registry import Registry
 if TYPE_CHECKING:
     from layerport.network import Network
 
+COMMON = frozenset({"name", "trainable", "dtype", "labels", "layers", "output_names"})
+CONNECTIONS = frozenset({"calls", "inputs", "outputs"})
+"""The keys of a network's config: of any network, and of those that are no chains."""
+
 
 def layer_config(layer: Layer) -> dict[str, Any]:
     """A layer as class name and config."""
@@ -66,9 +70,13 @@ def from_config(cls: type[Network], config: Mapping[str, Any], registry: Registr
     """
     from layerport.network import Sequential
 
+    chain = issubclass(cls, Sequential)
+    unknown = sorted(set(config) - COMMON - (frozenset() if chain else CONNECTIONS))
+    if unknown:
+        raise LayerportError(f"{cls.__name__} has no argument {', '.join(map(repr, unknown))}")
     made = _made(_known(config, registry), registry)
     own = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
-    if issubclass(cls, Sequential):
+    if chain:
         network: Network = cls(made, **own)
     else:
         network = _connect(cls, config, made, own)
@@ -96,13 +104,21 @@ def _classes(config: Mapping[str, Any]) -> set[str]:
     if not isinstance(entries, (list, tuple)):
         raise LayerportError("the layers are no list")
     for index, entry in enumerate(entries):
-        well = isinstance(entry, Mapping) and isinstance(entry.get("config"), Mapping)
-        if not well or not isinstance(entry.get("class_name"), str):
-            raise LayerportError(f"layers[{index}] is no layer with class_name and config")
+        if not _is_layer(entry):
+            raise LayerportError(f"layers[{index}] is no layer with just class_name and config")
         found.add(entry["class_name"])
         if entry["class_name"] in ("Sequential", "Network"):
             found |= _classes(entry["config"])
     return found
+
+
+def _is_layer(entry: Any) -> bool:
+    return (
+        isinstance(entry, Mapping)
+        and set(entry) == {"class_name", "config"}
+        and isinstance(entry["class_name"], str)
+        and isinstance(entry["config"], Mapping)
+    )
 
 
 def _made(entries: Sequence[Mapping[str, Any]], registry: Registry) -> list[Layer]:

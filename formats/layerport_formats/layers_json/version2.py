@@ -64,6 +64,9 @@ def read(data: Mapping[str, Any], context: ReadContext) -> Network:
 
     if data.get("version") != 2:
         context.fail(f"version {data.get('version')!r} is not known; this reads version 2")
+    unknown = sorted(set(data) - {"format", "version", "network", "weights"})
+    if unknown:
+        context.fail(f"it has the unknown keys {', '.join(map(repr, unknown))}")
     entry = data.get("network")
     entry = entry if isinstance(entry, dict) else {}
     config = entry.get("config")
@@ -111,6 +114,8 @@ def _decode(entry: Any) -> NDArray:
         raise ValueError(f"the shape {shape!r} is no list of extents")
     kind = np.dtype(dtype)
     size = math.prod(shape)
+    if len(entry) != 3 or ("data" in entry) == ("values" in entry):
+        raise ValueError("it has dtype, shape, and either data or values")
     if "data" in entry:
         try:
             raw = base64.b64decode(entry["data"], validate=True)

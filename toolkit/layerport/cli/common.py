@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from layerport.layer import Layer
     from layerport.op import NDArray
 
+WRAP_WIDTH = 20
+"""Columns up to this width are never folded."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -103,12 +106,14 @@ def show_table(
 
     heads = list(listed[0]) if listed else []
     table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left")
-    for head in heads:
-        first = head == heads[0]
+    cells = [[_cell(row[head]) for head in heads] for row in listed]
+    for place, head in enumerate(heads):
+        width = max([len(head), *(len(row[place]) for row in cells)])
         justify: Literal["left", "right"] = "right" if head in right else "left"
-        table.add_column(head, justify=justify, overflow="fold", no_wrap=first)
-    for row in listed:
-        table.add_row(*[Text(_cell(row[head])) for head in heads])
+        whole = place == 0 or width <= WRAP_WIDTH
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=whole)
+    for row in cells:
+        table.add_row(*map(Text, row))
     console().print(table)
 
 

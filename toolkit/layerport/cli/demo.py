@@ -35,7 +35,8 @@ def command(folder: Path, as_json: bool) -> int:
     source.write_bytes(files("layerport").joinpath("data", MODEL).read_bytes())
     writers = [f for _, f in sorted(default_registry().formats.items()) if f.can_write]
     rows = [_converted(source, folder / _name(fmt), fmt) for fmt in writers]
-    show_table(rows, as_json=as_json, right=("bytes", "largest difference", "ms"))
+    shown = rows if as_json else [{**row, "file": Path(row["file"]).name} for row in rows]
+    show_table(shown, as_json=as_json, right=("bytes", "largest difference", "ms"))
     if not as_json:
         say(f"The files are in {folder}. Next: layerport inspect {rows[0]['file']}")
     return FAILED if any(row["check"].startswith("FAILED") for row in rows) else PASSED

@@ -25,7 +25,9 @@ from loops.cases import CASES, Case
 TARGETS = {
     "plain": Target(rows=1, columns=1, lone_columns=1),
     "scalar": Target(rows=4, columns=4, lone_columns=6),
-    "vectors": Target(lanes=4, rows=4, columns=8, lone_columns=20, native=frozenset({"rint"})),
+    "vectors": Target(
+        lanes=4, rows=4, columns=8, lone_columns=20, packing=4, native=frozenset({"rint"})
+    ),
     "odd": Target(lanes=2, rows=3, columns=5, lone_columns=7, unroll=4, native=frozenset()),
 }
 """The first one leaves the nests as they were written."""
@@ -78,6 +80,18 @@ def test_vectors_are_used() -> None:
     program = lower(case.graph(), TARGETS["vectors"])
     widths = {e.lanes for f in program.functions for e in expressions(f.body)}
     assert widths == {1, 4}
+
+
+def test_weights_are_packed() -> None:
+    recording = Recording()
+    x = recording.input("x", (Dim("batch"), 3), np.float32)
+    w = np.arange(24, dtype=np.float32).reshape(3, 8)
+    program = lower(recording.finish([x @ w]), TARGETS["vectors"])
+    (weight,) = program.of_kind("weight")
+    assert weight.data is not None
+    np.testing.assert_array_equal(weight.data[:8], [0, 1, 2, 3, 8, 9, 10, 11])
+    (got,) = run(program, [np.eye(3, dtype=np.float32)])
+    np.testing.assert_array_equal(got, w)
 
 
 def functions(case_name: str) -> list[str]:

@@ -447,8 +447,6 @@ class For:
     Attributes
     ----------
     parallel : its iterations do not depend on each other (the loops over an output's elements).
-    tile : a wish to the schedule: unroll and jam by this many.
-    vector : a wish to the schedule: compute this many iterations as one.
     """
 
     variable: str
@@ -457,8 +455,6 @@ class For:
     body: tuple[Statement, ...]
     step: int = 1
     parallel: bool = False
-    tile: int = 1
-    vector: int = 1
 
     @property
     def extent(self) -> Size:

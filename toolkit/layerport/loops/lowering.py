@@ -43,6 +43,7 @@ from layerport.loops.nest import (
     dtype_of,
     view_source,
 )
+from layerport.loops.pack import pack_weights
 from layerport.loops.places import Places
 from layerport.loops.prepare import prepare
 from layerport.loops.schedule import schedule
@@ -139,13 +140,17 @@ class _Lowering(Memory):
         self._update()
         symbol = self._batch.variable if self._batch.dim else ""
         naive = self._functions
-        done = [self._scheduled(function) for function in naive]
+        done, weights = pack_weights(
+            [self._scheduled(function) for function in naive],
+            self._weights.buffers,
+            self._target.packing,
+        )
         args = (Index.variable(symbol),) if symbol else ()
         entry = tuple(Call(function.name, args) for function in naive)
         parameters = (symbol,) if symbol else ()
         done.append(Function(self._names.fresh("f"), parameters, entry))
         inputs, outputs = self._ports()
-        buffers = (*self._places.buffers, *self._scratch, *self._weights.buffers)
+        buffers = (*self._places.buffers, *self._scratch, *weights)
         splittable = bool(symbol) and is_splittable(naive, inputs, outputs, buffers, self._batch)
         offsets, size = arrange(done, [b for b in buffers if b.kind == "temporary"])
         used = tuple(b for b in buffers if b.kind != "temporary" or b in offsets)

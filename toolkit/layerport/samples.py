@@ -24,8 +24,12 @@ def sample_inputs(network: Network, samples: int = 8, seed: int = 0) -> list[NDA
 
     Raises
     ------
-    LayerportError : when the network runs on no sample tried.
+    LayerportError : when the network runs on no sample tried, or does not know its shape.
     """
+    if not network.calls:
+        raise LayerportError(
+            f"{network} does not know its input shape yet; start it with Input(shape)"
+        )
     failures: list[Exception] = []
     for extent in EXTENTS:
         inputs = [_sample(port, samples, extent, seed + i) for i, port in enumerate(network.inputs)]

@@ -22,7 +22,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, dataclass_transform
 
 import numpy as np
 
@@ -168,6 +168,21 @@ class Layer(Configured):
         if self._recording is None:
             raise LayerportError(f"{type(self).__name__}.{what} can be used inside call only")
         return self._recording
+
+    supports_masking: ClassVar[bool] = False
+    """Whether a result has the steps of the first input, and so keeps that input's mask."""
+
+    def mask_of(self, x: Any) -> Any:
+        """Which steps of an input count, (batch, steps) of bools; None where all do.
+
+        Layers such as `Masking` say so, and layers that keep the steps pass it on.
+        """
+        return self._recorded("mask_of").mask_of(x)
+
+    def masked(self, x: Any, mask: Any) -> Any:
+        """Say which steps of a result count (None: all); returns the result."""
+        self._recorded("masked").set_mask(x, mask)
+        return x
 
     @property
     def registry(self) -> Registry:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from layerport import ops
-from layerport.dim import Extent, Shape, same_shape
+from layerport.dim import Extent, Shape, same_shape, size_of
 from layerport.errors import LayerportError, ShapeError
-from layerport.graph import Builder, Graph
+from layerport.graph import Builder, Graph, Value
 from layerport.layer import Layer, Weight, declared_shape, flat, map_leaves
 from layerport.op import NDArray
 from layerport.registry import Registry, default_registry
@@ -56,7 +56,11 @@ class Recording:
         self._weights: dict[Layer, dict[str, Tensor]] = {}
         self._paths: dict[Layer, str] = {}
         self._updates: dict[str, Tensor] = {}
+        self._masks: dict[Value, Tensor] = {}
         self._streams = 0
+        self.folded: Shape = ()
+        """Extents of the axes that lie within the axis of samples, behind the samples, where a
+        layer is called on all steps at once."""
 
     def input(self, name: str, shape: Sequence[Extent], dtype: Any) -> Tensor:
         """A new input of the graph."""
@@ -76,7 +80,11 @@ class Recording:
             options = dict(kwargs)
             if layer.takes_training():
                 options.setdefault("training", self.training)
-            return bound.call(*args, **options)
+            result = bound.call(*args, **options)
+        if layer.supports_masking and isinstance(result, Tensor):
+            first = next((leaf for leaf in flat(tuple(args)) if isinstance(leaf, Tensor)), None)
+            self.set_mask(result, None if first is None else self.mask_of(first))
+        return result
 
     @contextmanager
     def _inside(self, layer: Layer) -> Iterator[None]:
@@ -118,6 +126,15 @@ class Recording:
             raise ShapeError(f"{layer} updates {name} of shape {target.shape} with {value}")
         self._updates[target.value.name] = value.astype(target.dtype)
 
+    def mask_of(self, tensor: Tensor) -> Tensor | None:
+        """Which steps of a tensor count, (batch, steps) of bools; None where all do."""
+        return self._masks.get(tensor.value)
+
+    def set_mask(self, tensor: Tensor, mask: Tensor | None) -> None:
+        """Say which steps of a tensor count, unless that is known."""
+        if mask is not None:
+            self._masks.setdefault(tensor.value, mask)
+
     def random(self) -> Random:
         """A new stream of random numbers."""
         names = RANDOM_INPUTS
@@ -126,7 +143,7 @@ class Recording:
                 self.builder.input(name, (), np.uint32)
         counters = [Tensor(self.builder, self.builder.inputs[name]) for name in names]
         self._streams += 1
-        return Random(counters, self._streams - 1)
+        return Random(counters, self._streams - 1, self.folded)
 
     def finish(self, outputs: Sequence[Tensor], output_names: Sequence[str] = ()) -> Graph:
         """The graph of these outputs and of the updates recorded."""
@@ -142,21 +159,30 @@ class Random:
     They do not depend on how a batch is split or on threads, and are the same in every language.
     """
 
-    def __init__(self, counters: Sequence[Tensor], stream: int) -> None:
+    def __init__(self, counters: Sequence[Tensor], stream: int, folded: Shape = ()) -> None:
         self._counters = counters
         self._stream = stream
+        self._folded = folded
 
     def uniform(self, shape: Shape, dtype: Any = None) -> Any:
         """Uniform numbers in [0, 1). The first axis of `shape` counts the samples."""
         kind = self._counters[0].builder.float_dtype if dtype is None else np.dtype(dtype)
-        op = ops.RandomUniform(tuple(shape), self._stream, kind.name)
-        return self._counters[0].record(op, *self._counters)
+        op = ops.RandomUniform(self._unfolded(shape), self._stream, kind.name)
+        made: Tensor = self._counters[0].record(op, *self._counters)
+        return made.reshape(shape) if self._folded else made
 
     def normal(self, shape: Shape, dtype: Any = None) -> Any:
         """Standard normal numbers. The first axis of `shape` counts the samples."""
         kind = self._counters[0].builder.float_dtype if dtype is None else np.dtype(dtype)
-        return ops.random_normal(*self._counters, shape=tuple(shape), stream=self._stream,
-                                 dtype=kind.name)  # fmt: skip
+        made = ops.random_normal(*self._counters, shape=self._unfolded(shape),
+                                 stream=self._stream, dtype=kind.name)  # fmt: skip
+        return made.reshape(shape) if self._folded else made
+
+    def _unfolded(self, shape: Shape) -> Shape:
+        """The shape with the steps that lie among the samples as axes of their own."""
+        if not self._folded:
+            return tuple(shape)
+        return (shape[0] // size_of(self._folded), *self._folded, *shape[1:])
 
 
 def _shape_of(leaf: Any) -> Any:
@@ -193,8 +219,12 @@ def compute(layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
         feeds[name] = array
         return recording.input(name, array.shape, array.dtype)
 
+    def declare_array(leaf: Any) -> Any:
+        return declare(leaf) if isinstance(leaf, np.ndarray) else leaf
+
     tensors = map_leaves(declare, tuple(args))
-    result = recording.call(layer, tensors, kwargs)
+    options = {key: map_leaves(declare_array, value) for key, value in kwargs.items()}
+    result = recording.call(layer, tensors, options)
     leaves = [leaf for leaf in flat(result) if isinstance(leaf, Tensor)]
     graph = recording.finish(leaves)
     for value in graph.inputs:

@@ -12,7 +12,7 @@ import numpy as np
 from layerport.dim import static_shape
 from layerport.errors import ShapeError
 from layerport.graph import Graph
-from layerport.numpy_engine.arrays import same_place
+from layerport.numpy_engine.arrays import place_of
 from layerport.numpy_engine.emit import Call
 from layerport.numpy_engine.places import Places
 from layerport.numpy_engine.program import Argument, Memory, Program
@@ -144,10 +144,9 @@ def _views(places: Places, whole: NDArray) -> int:
     """How many different views of an argument the calls read, itself left out."""
     storage = places.storages.of(whole)
     things = [thing for call in places.calls for thing in (*call.args, *call.keywords.values())]
-    found = [whole]
-    for thing in things:
-        if not isinstance(thing, np.ndarray) or places.storages.of(thing) is not storage:
-            continue
-        if not any(same_place(thing, view) for view in found):
-            found.append(thing)
+    found = {place_of(whole)} | {
+        place_of(thing)
+        for thing in things
+        if isinstance(thing, np.ndarray) and places.storages.of(thing) is storage
+    }
     return len(found) - 1

@@ -55,6 +55,9 @@ from layerport_plugins.layers.activations import PReLU as PReLU
 from layerport_plugins.layers.activations import ReLU as ReLU
 from layerport_plugins.layers.activations import Softmax as Softmax
 from layerport_plugins.layers.activations import ThresholdedReLU as ThresholdedReLU
+from layerport_plugins.layers.attention import AdditiveAttention as AdditiveAttention
+from layerport_plugins.layers.attention import Attention as Attention
+from layerport_plugins.layers.attention import MultiHeadAttention as MultiHeadAttention
 from layerport_plugins.layers.convolution import Conv1D as Conv1D
 from layerport_plugins.layers.convolution import Conv2D as Conv2D
 from layerport_plugins.layers.convolution import Conv3D as Conv3D
@@ -64,6 +67,8 @@ from layerport_plugins.layers.convolution import SeparableConv1D as SeparableCon
 from layerport_plugins.layers.convolution import SeparableConv2D as SeparableConv2D
 from layerport_plugins.layers.core import Activation as Activation
 from layerport_plugins.layers.core import Dense as Dense
+from layerport_plugins.layers.embedding import Embedding as Embedding
+from layerport_plugins.layers.embedding import Masking as Masking
 from layerport_plugins.layers.jsmind import JsMindDense as JsMindDense
 from layerport_plugins.layers.merging import Add as Add
 from layerport_plugins.layers.merging import Average as Average
@@ -89,6 +94,9 @@ from layerport_plugins.layers.pooling import MaxPooling2D as MaxPooling2D
 from layerport_plugins.layers.pooling import MaxPooling3D as MaxPooling3D
 from layerport_plugins.layers.preprocessing import Normalization as Normalization
 from layerport_plugins.layers.preprocessing import Rescaling as Rescaling
+from layerport_plugins.layers.recurrent import GRU as GRU
+from layerport_plugins.layers.recurrent import LSTM as LSTM
+from layerport_plugins.layers.recurrent import SimpleRNN as SimpleRNN
 from layerport_plugins.layers.regularization import ActivityRegularization as ActivityRegularization
 from layerport_plugins.layers.regularization import AlphaDropout as AlphaDropout
 from layerport_plugins.layers.regularization import Dropout as Dropout
@@ -113,6 +121,8 @@ from layerport_plugins.layers.resizing import UpSampling3D as UpSampling3D
 from layerport_plugins.layers.transposed import Conv1DTranspose as Conv1DTranspose
 from layerport_plugins.layers.transposed import Conv2DTranspose as Conv2DTranspose
 from layerport_plugins.layers.transposed import Conv3DTranspose as Conv3DTranspose
+from layerport_plugins.layers.wrappers import Bidirectional as Bidirectional
+from layerport_plugins.layers.wrappers import TimeDistributed as TimeDistributed
 from layerport_plugins.losses import BinaryCrossentropy as BinaryCrossentropy
 from layerport_plugins.losses import CategoricalCrossentropy as CategoricalCrossentropy
 from layerport_plugins.losses import Hinge as Hinge

@@ -14,6 +14,11 @@ from layerport_plugins.layers.activations import (
     Softmax,
     ThresholdedReLU,
 )
+from layerport_plugins.layers.attention import (
+    AdditiveAttention,
+    Attention,
+    MultiHeadAttention,
+)
 from layerport_plugins.layers.convolution import (
     Conv1D,
     Conv2D,
@@ -24,6 +29,7 @@ from layerport_plugins.layers.convolution import (
     SeparableConv2D,
 )
 from layerport_plugins.layers.core import Activation, Dense
+from layerport_plugins.layers.embedding import Embedding, Masking
 from layerport_plugins.layers.jsmind import JsMindDense
 from layerport_plugins.layers.merging import (
     Add,
@@ -51,6 +57,7 @@ from layerport_plugins.layers.pooling import (
     MaxPooling3D,
 )
 from layerport_plugins.layers.preprocessing import Normalization, Rescaling
+from layerport_plugins.layers.recurrent import GRU, LSTM, SimpleRNN
 from layerport_plugins.layers.regularization import (
     ActivityRegularization,
     AlphaDropout,
@@ -79,17 +86,21 @@ from layerport_plugins.layers.transposed import (
     Conv2DTranspose,
     Conv3DTranspose,
 )
+from layerport_plugins.layers.wrappers import Bidirectional, TimeDistributed
 
 LAYERS: tuple[type[Layer], ...] = (
     Activation,
     ActivityRegularization,
     Add,
+    AdditiveAttention,
     AlphaDropout,
+    Attention,
     Average,
     AveragePooling1D,
     AveragePooling2D,
     AveragePooling3D,
     BatchNormalization,
+    Bidirectional,
     Concatenate,
     Conv1D,
     Conv1DTranspose,
@@ -106,7 +117,9 @@ LAYERS: tuple[type[Layer], ...] = (
     Dot,
     Dropout,
     ELU,
+    Embedding,
     Flatten,
+    GRU,
     GaussianDropout,
     GaussianNoise,
     GlobalAveragePooling1D,
@@ -117,13 +130,16 @@ LAYERS: tuple[type[Layer], ...] = (
     GlobalMaxPooling3D,
     InputLayer,
     JsMindDense,
+    LSTM,
     LayerNormalization,
     LeakyReLU,
+    Masking,
     MaxPooling1D,
     MaxPooling2D,
     MaxPooling3D,
     Maximum,
     Minimum,
+    MultiHeadAttention,
     Multiply,
     Network,
     Normalization,
@@ -137,12 +153,14 @@ LAYERS: tuple[type[Layer], ...] = (
     SeparableConv1D,
     SeparableConv2D,
     Sequential,
+    SimpleRNN,
     Softmax,
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
     Subtract,
     ThresholdedReLU,
+    TimeDistributed,
     UpSampling1D,
     UpSampling2D,
     UpSampling3D,

@@ -140,10 +140,13 @@ def make_op(
 
 
 def defaults_of(schema: onnx.defs.OpSchema | None) -> Fields:
-    """What the attributes are that a node leaves out."""
+    """What the attributes are that a node leaves out.
+
+    Lists of names are not among them: ONNX states them for two directions, operators for theirs.
+    """
     found: Fields = {}
     for name, described in schema.attributes.items() if schema is not None else ():
-        if described.default_value.type:
+        if described.default_value.type and _kind(described) != "STRINGS":
             value = helper.get_attribute_value(described.default_value)
             found[name] = value.decode() if isinstance(value, bytes) else value
     return found

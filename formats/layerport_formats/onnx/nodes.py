@@ -119,15 +119,23 @@ def decode(
     return node
 
 
+def _text(data: bytes) -> str | bytes:
+    """A string of a file; what is no text stays bytes, which ONNX allows."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
 _PLAIN: Mapping[int, Callable[[AttributeProto], Any]] = {
     AttributeProto.FLOAT: lambda a: a.f,
     AttributeProto.INT: lambda a: a.i,
-    AttributeProto.STRING: lambda a: a.s.decode(),
+    AttributeProto.STRING: lambda a: _text(a.s),
     AttributeProto.GRAPH: lambda a: a.g,
     AttributeProto.TYPE_PROTO: lambda a: a.tp,
     AttributeProto.FLOATS: lambda a: tuple(a.floats),
     AttributeProto.INTS: lambda a: tuple(a.ints),
-    AttributeProto.STRINGS: lambda a: tuple(s.decode() for s in a.strings),
+    AttributeProto.STRINGS: lambda a: tuple(map(_text, a.strings)),
     AttributeProto.GRAPHS: lambda a: tuple(a.graphs),
 }
 

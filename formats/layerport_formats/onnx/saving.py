@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import onnx
 from layerport.errors import UnsupportedError
 from layerport.format import WriteContext
 from layerport.network import Network
 
 from . import flag_option, metadata, opset_option
 from .storing import LARGEST, embed, store_beside
-from .writing import lower, to_model
+from .writing import Model, lower, to_model
 
 
 def save(network: Network, context: WriteContext) -> None:
@@ -25,7 +24,7 @@ def save(network: Network, context: WriteContext) -> None:
     tensors = {name: arrays[full] for name, full in model.weights.items()}
     tensors |= model.constants
     if flag_option(context.options, "metadata") is not False:
-        _describe(network, model.proto, context)
+        _describe(network, model, context)
     size = sum(array.nbytes for array in tensors.values())
     external = flag_option(context.options, "external_data")
     if external is False and size > LARGEST:
@@ -40,11 +39,11 @@ def save(network: Network, context: WriteContext) -> None:
     context.path.write_bytes(model.proto.SerializeToString())
 
 
-def _describe(network: Network, model: onnx.ModelProto, context: WriteContext) -> None:
-    if metadata.is_plain(network):
+def _describe(network: Network, model: Model, context: WriteContext) -> None:
+    if model.literal and metadata.is_plain(network):
         return
     try:
-        metadata.attach(model, network)
+        metadata.attach(model.proto, network)
     except UnsupportedError as error:
         context.note("dropped", f"the layers; the file reads back as operators: {error}")
         return

@@ -175,11 +175,13 @@ class Model:
     proto : the model without the arrays.
     constants : name -> array.
     weights : name of an initializer -> name of the graph's parameter.
+    literal : whether every operator is written as it is, none by its definition.
     """
 
     proto: onnx.ModelProto
     constants: dict[str, NDArray]
     weights: dict[str, str]
+    literal: bool
 
 
 def to_model(network: Network, lowered: Lowered, opset: int | None = None) -> Model:
@@ -204,7 +206,8 @@ def to_model(network: Network, lowered: Lowered, opset: int | None = None) -> Mo
         opset_import=imports,
         graph=proto,
     )
-    return Model(model, writer.constants, writer.weights)
+    literal = len(graph.nodes) == len(lowered.graph.nodes)
+    return Model(model, writer.constants, writer.weights, literal)
 
 
 def _weight_names(lowered: Lowered) -> dict[str, str]:

@@ -17,6 +17,13 @@ def test_inspect(run, known) -> None:
         assert word in ran.out
 
 
+def test_what_is_piped_is_not_folded(run, tmp_path: Path, monkeypatch) -> None:
+    name = "a_name_that_is_longer_than_a_line_" * 5
+    lp.save(lp.Sequential([lp.Input((2,)), lp.Dense(1, name=name)]), tmp_path / "m.json")
+    monkeypatch.delenv("COLUMNS")
+    assert f"{name} (Dense)" in run("inspect", tmp_path / "m.json").out
+
+
 def test_inspect_as_json(run, known) -> None:
     facts = json.loads(run("inspect", known.path, "--json").out)
     assert facts["format"] == "layers_json"

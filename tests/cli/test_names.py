@@ -14,8 +14,8 @@ EVIL = [
     "\x07bell\x1b[31m", "\x1b]0;title\x07", "\x1b[2Jcleared", "[bold red]markup[/]",
     "[link=x]y[/link]", ":pile_of_poo:", "a\nint injected = 1;\n", "a\r\noverwritten",
     "\u202egnp.exe", "a\u2028b\u2029c", "\x9b31mcsi", "\x7fdel", "\x00nul",
-    "</script><script>alert(1)</script>", "${7*7}", "{{7*7}}", "%s%n%x", "back\\slash\\", "../../evil", "__proto__", " ", "n" * 5000, "\U0001f4a9",
-    "'; DROP TABLE x; --",
+    "</script><script>alert(1)</script>", "${7*7}", "{{7*7}}", "%s%n%x", "back\\slash\\",
+    "../../evil", "__proto__", " ", "n" * 5000, "\U0001f4a9", "'; DROP TABLE x; --",
 ]  # fmt: skip
 HARMLESS_SHOWN = ("[bold red]markup[/]", "[link=x]y[/link]", ":pile_of_poo:", "%s%n%x", "{{7*7}}",
                   "__proto__", "back\\slash\\")  # fmt: skip

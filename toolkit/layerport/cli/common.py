@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,12 +27,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 COUNT = click.IntRange(min=1)
+UNFOLDED = 10_000
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def console() -> Console:
-    """Where tables go. Markup is off: names come from files."""
-    return Console(markup=False, highlight=False, emoji=False)
+    """Where tables go. Markup is off: names come from files. What is piped is never folded."""
+    made = Console(markup=False, highlight=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = UNFOLDED
+    return made
 
 
 def say(text: object, *, err: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from layerport.errors import LayerportError
 from layerport.numpy_engine.binding import sizes_of
+from layerport.numpy_engine.lowering import lowered
+from layerport.numpy_engine.parts import TRIAL
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.pooling import pool_first
 from layerport.numpy_engine.samplewise import BATCH, Along, is_samplewise, states_of
-from layerport.numpy_engine.step import TrainingStep
+from layerport.numpy_engine.step import Sizes
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS
 
@@ -26,9 +29,6 @@ PART_BYTES = 4 << 20
 
 KEPT = 8
 """How many plans, for inputs of different shapes, are kept."""
-
-TRIAL = 16
-"""Samples for which a first plan is made, to find out how much memory a sample needs."""
 
 
 class Runner:
@@ -49,7 +49,8 @@ class Runner:
         parameters = network.parameters
         known = {value.name: parameters[value.name] for value in graph.parameters}
         self._graph = graph
-        self._step = TrainingStep(graph, known, plans=KEPT)
+        self._parameters = known
+        self._plans: OrderedDict[Sizes, Plan] = OrderedDict()
         self._in_parts = is_samplewise(graph)
         states = states_of(graph)
         self._sliced = [v.name for v in graph.inputs if isinstance(states[v], Along)]
@@ -58,7 +59,7 @@ class Runner:
             for value in graph.inputs
             if value.name in RANDOM_INPUTS
         }
-        self._part_bytes: dict[tuple[tuple[str, int], ...], int] = {}
+        self._sample_bytes: dict[Sizes, int] = {}
         self._whole: dict[tuple[tuple[int, ...], np.dtype[Any]], Plan] = {}
         # Plans own their buffers, so only one thread can run them at a time.
         self._lock = threading.Lock()
@@ -89,14 +90,14 @@ class Runner:
             raise LayerportError(f"batch_size must be at least 1, not {batch_size}")
         feeds = {**feeds, **self._counters} if self._counters else feeds
         with self._lock:
-            sizes = sizes_of(self._graph, feeds, self._step.parameters)
+            sizes = sizes_of(self._graph, feeds, self._parameters)
             samples = sizes.get(BATCH, 0)
             part = samples
             if self._in_parts and samples > 1:
                 part = min(samples, batch_size or self._part(sizes))
             if part < samples:
                 return self._run_in_parts(feeds, sizes, part)
-            plan = self._step.plan_of(sizes)
+            plan = self._plan(sizes)
             if batch_size is None and len(feeds) == len(self._sliced) == 1:
                 (x,) = feeds.values()
                 self._whole = {**self._whole, (x.shape, x.dtype): plan}
@@ -108,7 +109,7 @@ class Runner:
         self, feeds: Mapping[str, NDArray], sizes: Mapping[str, int], part: int
     ) -> list[NDArray]:
         samples = sizes[BATCH]
-        plan = self._step.plan_of({**sizes, BATCH: part})
+        plan = self._plan({**sizes, BATCH: part})
         results = [np.empty((samples, *out.shape[1:]), out.dtype) for out in plan.outputs]
         inputs = dict(feeds)
         for start in range(0, samples, part):
@@ -122,10 +123,22 @@ class Runner:
                 result[first : first + part] = output
         return results
 
+    def _plan(self, sizes: Mapping[str, int]) -> Plan:
+        key = tuple(sorted(sizes.items()))
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = Plan(lowered(self._graph.bind(sizes)), self._parameters)
+            if len(self._plans) > KEPT:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(key)
+        return plan
+
     def _part(self, sizes: Mapping[str, int]) -> int:
         """How many samples to compute at once."""
         key = tuple(sorted((name, size) for name, size in sizes.items() if name != BATCH))
-        if key not in self._part_bytes:
-            trial = self._step.plan_of({**sizes, BATCH: min(TRIAL, sizes[BATCH])})
-            self._part_bytes[key] = -(-trial.arena_bytes // min(TRIAL, sizes[BATCH]))
-        return max(1, PART_BYTES // max(1, self._part_bytes[key]))
+        if key not in self._sample_bytes:
+            samples = min(TRIAL, sizes[BATCH])
+            trial = self._plan({**sizes, BATCH: samples})
+            self._sample_bytes[key] = -(-trial.arena_bytes // samples)
+        return max(1, PART_BYTES // max(1, self._sample_bytes[key]))

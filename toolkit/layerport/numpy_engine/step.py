@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Mapping
 
 from layerport.graph import Graph
 from layerport.numpy_engine.binding import sizes_of
 from layerport.numpy_engine.lowering import lowered
+from layerport.numpy_engine.parts import PART_BYTES, TRIAL, PlanInParts, part_sizes
 from layerport.numpy_engine.plan import Plan
+from layerport.numpy_engine.samplewise import BATCH
+from layerport.numpy_engine.split import Split, split
 from layerport.op import NDArray
 
 Sizes = tuple[tuple[str, int], ...]
@@ -16,6 +20,8 @@ Sizes = tuple[tuple[str, int], ...]
 
 class TrainingStep:
     """Runs a training graph: call it with the inputs, and the parameters change in place.
+
+    Large batches are computed in parts that fit into the cache, unless samples mix.
 
     Parameters
     ----------
@@ -33,32 +39,53 @@ class TrainingStep:
         self.graph = graph
         self.parameters = dict(parameters)
         self._limit = plans
-        self._plans: OrderedDict[Sizes, Plan] = OrderedDict()
+        self._plans: OrderedDict[Sizes, Plan | PlanInParts] = OrderedDict()
+        self._sample_bytes: dict[Sizes, int] = {}
 
     def __call__(self, feeds: Mapping[str, NDArray]) -> list[NDArray]:
         """One step; returns the outputs in order, as new arrays."""
         return self.plan_for(feeds).run(feeds)
 
-    def plan_for(self, feeds: Mapping[str, NDArray]) -> Plan:
+    def plan_for(self, feeds: Mapping[str, NDArray]) -> Plan | PlanInParts:
         """The plan for inputs of these shapes.
 
         Raises
         ------
         ShapeError : naming every input whose name, shape or dtype does not fit.
         """
-        return self.plan_of(sizes_of(self.graph, feeds, self.parameters))
-
-    def plan_of(self, sizes: Mapping[str, int]) -> Plan:
-        """The plan for these sizes of the graph's extents."""
+        sizes = sizes_of(self.graph, feeds, self.parameters)
         key = tuple(sorted(sizes.items()))
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = Plan(lowered(self.graph.bind(sizes)), self.parameters)
+            plan = self._plans[key] = self._make(sizes)
             if len(self._plans) > self._limit:
                 self._plans.popitem(last=False)
         else:
             self._plans.move_to_end(key)
         return plan
+
+    @functools.cached_property
+    def _split(self) -> Split | None:
+        return split(self.graph)
+
+    def _make(self, sizes: Mapping[str, int]) -> Plan | PlanInParts:
+        samples = sizes.get(BATCH, 0)
+        if samples > TRIAL and self._split is not None:
+            parts = part_sizes(samples, self._most(sizes))
+            if len(parts) > 1:
+                return PlanInParts(self._split, self.parameters, sizes, parts)
+        return self._whole(sizes)
+
+    def _whole(self, sizes: Mapping[str, int]) -> Plan:
+        return Plan(lowered(self.graph.bind(sizes)), self.parameters)
+
+    def _most(self, sizes: Mapping[str, int]) -> int:
+        """How many samples fit into the cache."""
+        key = tuple(sorted((name, size) for name, size in sizes.items() if name != BATCH))
+        if key not in self._sample_bytes:
+            trial = self._whole({**sizes, BATCH: TRIAL})
+            self._sample_bytes[key] = -(-trial.arena_bytes // TRIAL)
+        return max(1, PART_BYTES // max(1, self._sample_bytes[key]))
 
 
 def compile_step(graph: Graph, parameters: Mapping[str, NDArray]) -> TrainingStep:

@@ -32,7 +32,9 @@ ARGUMENTS = {  # arguments without a default, or more telling than the default, 
     "DepthwiseConv1D": ((3,), (2, 6, 3)),
     "DepthwiseConv2D": ((3,), (2, 6, 6, 3)),
     "Dropout": ((0.5, (None, 1)), (2, 3)),
+    "Embedding": ((9, 4), (2, 6)),
     "Flatten": ((), (2, 3, 4)),
+    "GRU": ((4,), (2, 6, 3)),
     "GaussianDropout": ((0.5,), (2, 3)),
     "GaussianNoise": ((0.5,), (2, 3)),
     "GlobalAveragePooling1D": ((), (2, 6, 3)),
@@ -42,10 +44,12 @@ ARGUMENTS = {  # arguments without a default, or more telling than the default, 
     "GlobalMaxPooling2D": ((), (2, 6, 6, 3)),
     "GlobalMaxPooling3D": ((), (2, 4, 4, 4, 3)),
     "JsMindDense": ((4, "relu", 0.25, "ReLULayer"), (2, 3)),
+    "LSTM": ((4,), (2, 6, 3)),
     "LayerNormalization": (((1, 2),), (2, 4, 3)),
     "MaxPooling1D": ((), (2, 6, 3)),
     "MaxPooling2D": ((3, 2, "same"), (2, 6, 6, 3)),
     "MaxPooling3D": ((), (2, 4, 4, 4, 3)),
+    "MultiHeadAttention": ((2, 3, 4), ((2, 6, 5), (2, 4, 3))),
     "Normalization": ((-1, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)), (2, 3)),
     "PReLU": (("ones", None, (1,)), (2, 4, 3)),
     "Permute": (((2, 1),), (2, 4, 3)),
@@ -54,16 +58,21 @@ ARGUMENTS = {  # arguments without a default, or more telling than the default, 
     "Reshape": (((-1, 2),), (2, 4)),
     "SeparableConv1D": ((4, 3), (2, 6, 3)),
     "SeparableConv2D": ((4, 3), (2, 6, 6, 3)),
+    "SimpleRNN": ((4,), (2, 6, 3)),
     "Softmax": (((1, 2),), (2, 4, 3)),
     "SpatialDropout1D": ((0.5,), (2, 6, 3)),
     "SpatialDropout2D": ((0.5,), (2, 6, 6, 3)),
     "SpatialDropout3D": ((0.5,), (2, 4, 4, 4, 3)),
+    "TimeDistributed": ((lp.Dense(4),), (2, 6, 3)),
     "UpSampling1D": ((), (2, 6, 3)),
     "UpSampling2D": (((2, 3), None, "bilinear"), (2, 6, 6, 3)),
     "UpSampling3D": ((), (2, 2, 3, 4, 3)),
     "ZeroPadding1D": (((1, 2),), (2, 6, 3)),
     "ZeroPadding2D": ((((1, 2), (0, 1)),), (2, 6, 6, 3)),
     "ZeroPadding3D": ((), (2, 2, 3, 4, 3)),
+    "AdditiveAttention": ((), [(2, 4, 3), (2, 5, 3)]),
+    "Attention": ((True,), [(2, 4, 3), (2, 5, 3)]),
+    "Bidirectional": ((lp.LSTM(4, return_sequences=True), "sum"), (2, 6, 3)),
     "Concatenate": ((), [(2, 3), (2, 4)]),
     "Dot": ((-1, True), [(2, 3), (2, 3)]),
     **{
@@ -74,10 +83,17 @@ ARGUMENTS = {  # arguments without a default, or more telling than the default, 
 CLASSES = [cls for cls in LAYERS if cls.__name__ not in STRUCTURE]
 
 
+def _shapes(shape):
+    """The shapes of all inputs: a list for layers that take a list, a tuple for several inputs."""
+    return list(shape) if isinstance(shape[0], tuple) else [shape]
+
+
 def _input(shape, rng):
-    if isinstance(shape, list):
-        return [_input(one, rng) for one in shape]
-    return rng.standard_normal(shape).astype(np.float32)
+    return [rng.standard_normal(one).astype(np.float32) for one in _shapes(shape)]
+
+
+def _called(layer, shape, inputs):
+    return layer(inputs) if isinstance(shape, list) else layer(*inputs)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -90,20 +106,19 @@ def test_config_makes_an_equal_layer(cls, rng):
     assert again.get_config() == config
     assert repr(again) == repr(layer)
     x = _input(shape, rng)
-    y = layer(x)
-    again(x)
+    y = _called(layer, shape, x)
+    _called(again, shape, x)
     again.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(again(x), y)
+    np.testing.assert_array_equal(_called(again, shape, x), y)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_connecting_and_computing_give_the_same_shape(cls, rng):
     arguments, shape = ARGUMENTS.get(cls.__name__, ((), (2, 3)))
-    shapes = shape if isinstance(shape, list) else [shape]
-    inputs = [lp.Input(one[1:]) for one in shapes]
+    inputs = [lp.Input(one[1:]) for one in _shapes(shape)]
     layer = cls(*arguments)
-    outlet = layer(inputs if isinstance(shape, list) else inputs[0])
-    y = layer(_input(shape, rng))
+    outlet = _called(layer, shape, inputs)
+    y = _called(layer, shape, _input(shape, rng))
     assert str(outlet.shape[0]) == "batch"
     assert outlet.shape[1:] == y.shape[1:]
     assert outlet.dtype == y.dtype == np.float32
@@ -114,11 +129,10 @@ def test_connecting_and_computing_give_the_same_shape(cls, rng):
 def test_onnxruntime_computes_the_same(cls, rng, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     arguments, shape = ARGUMENTS.get(cls.__name__, ((), (2, 3)))
-    shapes = shape if isinstance(shape, list) else [shape]
-    inputs = [lp.Input(one[1:], name=f"x{i}") for i, one in enumerate(shapes)]
-    network = lp.Network(inputs, cls(*arguments)(inputs if isinstance(shape, list) else inputs[0]))
+    inputs = [lp.Input(one[1:], name=f"x{i}") for i, one in enumerate(_shapes(shape))]
+    network = lp.Network(inputs, _called(cls(*arguments), shape, inputs))
     network.initialize(0)
-    arrays = [_input(one, rng) for one in shapes]
+    arrays = _input(shape, rng)
     lp.save(network, tmp_path / "layer.onnx")
     session = runtime.InferenceSession(tmp_path / "layer.onnx", providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {f"x{i}": x for i, x in enumerate(arrays)})

@@ -30,13 +30,14 @@ class JavaScriptFormat(Format):
 
         from layerport_formats.javascript.artefact import Golden, print_javascript
 
+        graph = network.lower().replay(constants=network.parameters)
         if any(array.dtype == np.float64 for array in network.weights.values()):
             context.note("approximated", "the float64 weights, which the module has in float32")
         samples = sample_inputs(network, GOLDEN_SAMPLES)
         expected = network.predict(samples if len(samples) > 1 else samples[0])
         outputs = expected if isinstance(expected, list) else [expected]
         module, declarations = print_javascript(
-            network.lower().replay(constants=network.parameters),
+            graph,
             inputs=[(port.name, port.shape, port.dtype) for port in network.inputs],
             outputs=[(port.name, port.shape, port.dtype) for port in network.outputs],
             labels=network.labels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,15 @@ class _Layers:
                 operands.append(self._array(value, arrays))
         layer = Operator(node.op, tuple(operands), arrays, name=node.scope,
                          dtype=_float_dtype(node))  # fmt: skip
-        made = list(flat(connect(layer, args, {})))
+        made = list(flat(self._connect(layer, args)))
         self.outlets.update(zip(node.outputs, made, strict=True))
+
+    @staticmethod
+    def _connect(layer: Operator, args: Sequence[Outlet]) -> Any:
+        made = connect(layer, args, {})
+        for name in layer.declared_weights:
+            layer.place(name, layer.arrays[name])  # itself, where building would copy it
+        return made
 
     def _array(self, value: Value, arrays: dict[str, NDArray]) -> str:
         """The name under which a layer holds a constant operand."""
@@ -114,7 +121,7 @@ class _Layers:
         operand = "@0" if args else self._array(value, arrays)
         layer = Operator(Identity(), (operand,), arrays, name=self.names.take(name or "constant"),
                          dtype=_float_name(value.dtype))  # fmt: skip
-        self.outlets[value] = connect(layer, args, {})
+        self.outlets[value] = self._connect(layer, args)
 
     def output(self, value: Value, name: str) -> Outlet:
         """Where an output of the graph leaves the network."""

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 from layerport.errors import LayerportError, UnsupportedError
 from layerport.format import ReadContext
@@ -97,7 +96,7 @@ def _restored(model: onnx.ModelProto, text: str, context: ReadContext, folder: P
         raise _Differs(changed)
     for name, full in expected.weights.items():
         layer, weight = lowered.weights[full]
-        layer.place(weight, np.array(arrays[name]))
+        layer.place(weight, arrays[name])
     return network
 
 

@@ -7,7 +7,7 @@ from layerport.format import WriteContext
 from layerport.network import Network
 
 from . import flag_option, metadata, opset_option
-from .storing import LARGEST, embed, store_beside
+from .storing import LARGEST, store_beside, write_model
 from .writing import Model, lower, to_model
 
 
@@ -33,10 +33,9 @@ def save(network: Network, context: WriteContext) -> None:
             hint="leave out external_data=false",
         )
     if external or size > LARGEST:
-        store_beside(model.proto, tensors, context.sibling(".onnx.data"))
-    else:
-        embed(model.proto, tensors)
-    context.path.write_bytes(model.proto.SerializeToString())
+        stored = store_beside(model.proto, tensors, context.sibling(".onnx.data"))
+        tensors = {name: array for name, array in tensors.items() if name not in stored}
+    write_model(model.proto, tensors, context.path)
 
 
 def _describe(network: Network, model: Model, context: WriteContext) -> None:

@@ -39,7 +39,7 @@ class TensorReader:
         self._external: dict[Path, int] = {}
 
     def __call__(self, tensor: TensorProto, place: str = "") -> NDArray:
-        """The array of a tensor.
+        """The array of a tensor, a new one.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class TensorReader:
         if tensor.data_location == TensorProto.EXTERNAL:
             return self._read_external(tensor, dtype, shape, where)
         try:
-            return numpy_helper.to_array(tensor).reshape(shape)
+            return np.array(numpy_helper.to_array(tensor)).reshape(shape)
         except Exception as error:
             self.context.fail(f"its data does not fit its shape {shape}: {error}", where)
 
@@ -126,13 +126,14 @@ class TensorReader:
             )
         if offset < 0 or offset + length > self._external[path]:
             self.context.fail(f"its data lies beyond the end of {path.name}", where)
+        if tensor.data_type not in PACKED:
+            little = dtype.newbyteorder("<")
+            array = np.fromfile(path, little, count, offset=offset)
+            return array.astype(dtype, copy=False).reshape(shape)
         with path.open("rb") as file:
             file.seek(offset)
-            data = file.read(length)
-        if tensor.data_type in PACKED:
-            whole = TensorProto(data_type=tensor.data_type, dims=shape, raw_data=data)
-            return numpy_helper.to_array(whole)
-        return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
+            whole = TensorProto(data_type=tensor.data_type, dims=shape, raw_data=file.read(length))
+        return numpy_helper.to_array(whole)
 
     def _external_path(self, location: str, where: str) -> Path:
         """The file that holds external data; only regular files inside the model's folder do."""

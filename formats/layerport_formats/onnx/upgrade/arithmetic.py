@@ -78,7 +78,7 @@ def _saturating_cast(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
     kind = asks.dtype(node.inputs[0])
     if not name.startswith("float8") or not node.attributes.get("saturate", 1) or kind.kind != "f":
         return [node]
-    largest = float(ml_dtypes.finfo(name).max)
+    largest = float(ml_dtypes.finfo(name).max)  # type: ignore[no-untyped-call]
     sketch = Sketch(node, asks)
     low, high = (sketch.constant(sign * largest, kind) for sign in (-1, 1))
     clipped = sketch.apply("Clip", node.inputs[0], low, high)

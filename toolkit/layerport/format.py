@@ -306,6 +306,8 @@ def load_weights(
 def _reading(context: ReadContext, name: str | None) -> Iterator[Format]:
     """The format of a file, for as long as it is read."""
     file = context.path
+    if file.exists() and not file.is_file():
+        context.fail("it is a folder" if file.is_dir() else "it is no regular file")
     if file.is_file() and file.stat().st_size > context.limits.file_bytes:
         context.fail(f"the file has {file.stat().st_size:,} bytes, more than the limit allows")
     fmt = find_format(file, name, context.registry, reading=True)

@@ -82,7 +82,7 @@ def largest_difference(
         bound = atol * finite.max(initial=0.0) + rtol * np.abs(np.where(np.isfinite(b), b, 0))
         # Written so that a NaN on one side only fails.
         passed = passed and bool((difference <= bound).all())
-        largest = max(largest, float(np.nan_to_num(difference, nan=np.inf).max()))
+        largest = max(largest, float(np.nan_to_num(difference, nan=np.inf, posinf=np.inf).max()))
     return largest, passed
 
 

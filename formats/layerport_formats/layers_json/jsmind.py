@@ -54,6 +54,9 @@ def read(data: list[Any], context: ReadContext) -> Network:
             )
     if problems:
         context.fail("; ".join(problems))
+    sizes = [a.nbytes for reading in read_layers for a in (reading.w, reading.b) if a is not None]
+    if max(sizes) > context.limits.tensor_bytes or sum(sizes) > context.limits.total_bytes:
+        context.fail("its weights have more bytes than the limits allow")
     layers = [reading.layer() for reading in read_layers]
     first = read_layers[0].w
     assert first is not None

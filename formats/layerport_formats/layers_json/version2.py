@@ -72,15 +72,43 @@ def read(data: Mapping[str, Any], context: ReadContext) -> Network:
     config = entry.get("config")
     if not isinstance(config, dict) or entry.get("class_name") not in KINDS:
         context.fail(f"it is no {' or '.join(KINDS)} with a config", "network")
+    if _count(config) > context.limits.layers:
+        context.fail("it has more layers than the limit allows", "network")
+    weights = _sized(data.get("weights"), context)
     cls = Sequential if entry["class_name"] == "Sequential" else Network
     network = cls.from_config(config, context.registry)
-    _read_weights(network, data.get("weights"), context)
+    _read_weights(network, weights, context)
     return network
 
 
-def _read_weights(network: Network, given: Any, context: ReadContext) -> None:
+def _count(value: Any) -> int:
+    """How many layers there are, those inside others too."""
+    if isinstance(value, list):
+        return sum(map(_count, value))
+    if isinstance(value, dict):
+        return ("class_name" in value) + sum(map(_count, value.values()))
+    return 0
+
+
+def _sized(given: Any, context: ReadContext) -> dict[str, Any]:
+    """The weights, whose declared sizes are held against the limits before anything is made."""
     if not isinstance(given, dict):
         context.fail("the weights are no object", "weights")
+    total = 0
+    for name, entry in given.items():
+        shape = entry.get("shape") if isinstance(entry, dict) else None
+        if isinstance(shape, list) and all(type(extent) is int for extent in shape):
+            kind = entry.get("dtype")
+            size = math.prod(shape) * (np.dtype(kind).itemsize if kind in DTYPES else 1)
+            total += size
+            if size > context.limits.tensor_bytes or total > context.limits.total_bytes:
+                context.fail(
+                    f"its {size:,} bytes are more than the limits allow", f"weights.{name}"
+                )
+    return given
+
+
+def _read_weights(network: Network, given: Mapping[str, Any], context: ReadContext) -> None:
     declared = {
         f"{path}/{name}": (layer, name, weight)
         for path, layer in network.walk()

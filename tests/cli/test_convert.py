@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import layerport as lp
@@ -189,3 +190,36 @@ def test_demo_as_a_table(run, tmp_path: Path) -> None:
     assert ran.code == 0
     for word in ("digits.h5", "digits.onnx", "digits.mjs", "verified", "largest difference"):
         assert word in ran.out
+
+
+def test_what_cannot_be_read_back_is_not_verified_by_weights(run, known, tmp_path: Path) -> None:
+    ran = run("convert", known.path, tmp_path / "made.mjs", "--verify", "weights")
+    assert ran.code == 0
+    assert "not verified" in ran.out
+
+
+def test_without_node_a_module_is_written_not_run(
+    run, known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("layerport_formats.javascript.node.find_node", lambda: None)
+    ran = run("convert", known.path, tmp_path / "made.mjs")
+    assert ran.code == 0
+    assert "written, not run" in ran.out
+    ran = run("demo", tmp_path / "shown", "--json")
+    rows = {row["format"]: row for row in json.loads(ran.out)}
+    assert ran.code == 0
+    assert rows["javascript"]["check"].startswith("written, not run")
+    assert rows["onnx"]["check"] == "verified"
+
+
+def test_js_mind_there_and_back(run, tmp_path: Path) -> None:
+    """What a user of js-mind does: through Keras and ONNX, and back into js-mind's own form."""
+    source = with_dropout(tmp_path)
+    steps = [source, *(tmp_path / name for name in ("a.h5", "b.onnx", "c.json"))]
+    for before, after in pairwise(steps):
+        assert run("convert", before, after).code == 0
+    assert run("verify", source, steps[-1]).code == 0
+    layers = json.loads(steps[-1].read_text())
+    assert [entry["className"] for entry in layers] == ["ReLULayer", "SoftmaxLayer"]
+    assert [entry["properties"]["pDropout"] for entry in layers] == [0.25, 0]
+    assert "input" not in layers[0]["properties"]

@@ -108,12 +108,13 @@ class Places:
     def _want_parts(self) -> None:
         """Let what is laid into a larger array be computed there."""
         for step, node in reversed(list(enumerate(self.graph.nodes))):
-            if not _lays_operands(node.op) or node.outputs[0] in self._wanted:
-                continue
             value = node.outputs[0]
+            if not _lays_operands(node.op) or value in self._wanted:
+                continue
             shape = static_shape(value.shape)
-            order = natural_order(len(shape))
-            self._want(value, self.storages.allocate(shape, value.dtype, order, step))
+            if self._operands_to_place(node, np.empty(shape, value.dtype)):
+                order = natural_order(len(shape))
+                self._want(value, self.storages.allocate(shape, value.dtype, order, step))
 
     def _want(self, value: Value, place: NDArray) -> bool:
         """Ask for a value to be computed at a place, and what it is a view of accordingly."""
@@ -131,12 +132,19 @@ class Places:
         return True
 
     def _want_operands(self, node: Node, place: NDArray) -> None:
+        for operand, part in self._operands_to_place(node, place):
+            self._want(operand, part)
+
+    def _operands_to_place(self, node: Node, place: NDArray) -> list[tuple[Value, NDArray]]:
+        """The operands that can be computed inside a node's result, and where."""
         operands = [value for value in node.inputs if value is not None]
         blanks = [np.broadcast_to(np.zeros((), v.dtype), static_shape(v.shape)) for v in operands]
-        for operand, part in zip(operands, _parts(node.op, place, blanks), strict=True):
-            # Rows apart from one another would be slow to compute in and to read.
-            if part is not None and is_dense(part):
-                self._want(operand, part)
+        # Rows apart from one another would be slow to compute in and to read.
+        return [
+            (operand, part)
+            for operand, part in zip(operands, _parts(node.op, place, blanks), strict=True)
+            if part is not None and is_dense(part) and operand.node is not None
+        ]
 
     # One node -----------------------------------------------------------------------------
 

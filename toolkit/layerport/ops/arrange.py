@@ -20,7 +20,8 @@ from layerport.dim import (
     static_shape,
 )
 from layerport.errors import ShapeError
-from layerport.loops.ir import as_expr, moved
+from layerport.loops.index import moved
+from layerport.loops.ir import as_expr
 from layerport.loops.views import static_extents
 from layerport.op import OURS, NDArray, Op, TensorType
 from layerport.ops.axes import normalize_axes, normalize_axis
@@ -30,7 +31,7 @@ from layerport.ops.shape import Transpose
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
-    from layerport.loops.ir import Index, Size
+    from layerport.loops.index import Index, Size
     from layerport.loops.nest import NestBuilder
     from layerport.numpy_engine.emit import Emitter
 
@@ -261,6 +262,29 @@ class Pad(_Padded):
             x = np.take(x, _sources(x.shape[axis], before, after, self.mode), axis=axis)
         return x
 
+    def emit(
+        self,
+        emitter: Emitter,
+        inputs: Sequence[NDArray | None],
+        outputs: Sequence[NDArray],
+    ) -> None:
+        x, fill = (*inputs, None)[:2]
+        (y,) = outputs
+        inside = None if x is None else self.window(y, 0, x)
+        known = fill is None or emitter.is_constant(fill)
+        if x is None or inside is None or not known:
+            emitter.evaluate(self, inputs, outputs)
+            return
+        number = 0 if fill is None else fill.item()
+        for axis, (before, after) in enumerate(self.static_widths(x.ndim)):
+            # What lies outside along this axis, and inside along those before.
+            middle = y[tuple(_inner(self.static_widths(x.ndim)[:axis], y.shape))]
+            start, stop = (slice(None),) * axis, y.shape[axis] - after
+            for edge in (middle[(*start, slice(0, before))], middle[(*start, slice(stop, None))]):
+                if edge.size:
+                    emitter.fill(edge, number)
+        emitter.copy(inside, x)
+
     def gradient(self, dy: Any, y: Any, x: Any, constant_value: Any = None) -> Sequence[Any]:
         if self.mode != "constant":
             return (PadGrad(self.pads, self.mode, self.axes)(dy),)
@@ -323,6 +347,12 @@ class Pad(_Padded):
             return x[tuple(tables[axis][i] if axis in tables else i for axis, i in enumerate(at))]
 
         nest.each(element)
+
+
+def _inner(widths: Sequence[tuple[int, int]], shape: Sequence[int]) -> list[slice]:
+    """The index of what lies between the pads of the first axes."""
+    pairs = zip(widths, shape, strict=False)
+    return [slice(before, extent - after) for (before, after), extent in pairs]
 
 
 def _sources(extent: int, before: int, after: int, mode: PadMode) -> NDArray:

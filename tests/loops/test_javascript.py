@@ -212,6 +212,7 @@ call("three missing", () => three.predict({ x: [1, 2], i: [1] }));
 call("three flat", () => three.predict([1, 2]));
 call("three uneven", () => three.predict({ x: [1, 2, 3, 4], i: [1], b: [true] }));
 call("fraction", () => three.predict({ x: [1, 2], i: [1.5], b: [true] }));
+call("too big", () => three.predict({ x: [1, 2], i: [2 ** 40], b: [true] }));
 call("no self test", () => typeof three.selfTest);
 call("mean", () => mean.predict([1, 1, 1, 1, 3, 3, 3, 3]));
 call("mean many", () => mean.predict(new Float32Array(4 * 300)));
@@ -264,6 +265,7 @@ REFUSED = {
     "three flat": 'TypeError: this model takes an object with the inputs "x", "i", "b"',
     "three uneven": "RangeError: the inputs have 2 and 1 samples",
     "fraction": 'TypeError: input "i": expected an integer at position 0, got 1.5',
+    "too big": 'RangeError: input "i": 1099511627776 at position 0 does not fit into 32 bits',
     "mean many": "RangeError: this model takes at most 256 samples at once, not 300",
 }  # fmt: skip
 

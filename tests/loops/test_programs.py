@@ -10,10 +10,11 @@ from layerport.dim import Dim
 from layerport.errors import UnsupportedError
 from layerport.graph import Builder, Value
 from layerport.loops.interpret import run
-from layerport.loops.ir import Program, expressions
+from layerport.loops.ir import Program
 from layerport.loops.lowering import lower
 from layerport.loops.target import Target
 from layerport.loops.verify import verify
+from layerport.loops.walk import expressions
 from layerport.numpy_engine.reference import evaluate
 from layerport.op import Op, TensorType
 from layerport.ops import Mul, ReduceSum, Sub

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from layerport.dim import Dim
+from layerport.loops.index import Index
 from layerport.loops.interpret import ProgramError, run
 from layerport.loops.ir import (
     Body,
@@ -16,7 +17,6 @@ from layerport.loops.ir import (
     Expr,
     For,
     Function,
-    Index,
     Let,
     Load,
     Number,

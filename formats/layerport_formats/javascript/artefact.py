@@ -11,7 +11,8 @@ import numpy as np
 from layerport.errors import UnsupportedError
 from layerport.graph import Graph
 from layerport.loops.clike import comment_text
-from layerport.loops.ir import Buffer, Index, Port, Program
+from layerport.loops.index import Index
+from layerport.loops.ir import Buffer, Port, Program
 from layerport.loops.lowering import lower
 from layerport.loops.weights import stored
 from layerport.op import NDArray

@@ -6,7 +6,7 @@ const product = (shape) => shape.reduce((total, extent) => total * extent, 1);
 const isTyped = (x) => ArrayBuffer.isView(x) && !(x instanceof DataView);
 const isList = (x) => Array.isArray(x) || isTyped(x);
 const isFlat = (x) => isTyped(x) || x.length === 0 || !isList(x[0]);
-const kindOf = (port) => port.dtype.replace(/^u/, "").replace(/\d+$/, "");
+const kindOf = ({ dtype }) => ["float", "int", "bool"].find((kind) => dtype.includes(kind));
 const rowShape = (port) => (port.shape[0] === null ? port.shape.slice(1) : port.shape);
 
 function decode(text) {
@@ -34,6 +34,9 @@ function copyNumbers(from, to, offset, kind, where) {
     }
     if (kind === "int" && !Number.isInteger(value)) {
       throw new TypeError(`${where}: expected an integer at position ${i}, got ${value}`);
+    }
+    if (kind === "int" && (value < -2147483648 || value > 4294967295)) {
+      throw new RangeError(`${where}: ${value} at position ${i} does not fit into 32 bits`);
     }
     to[offset + i] = kind === "bool" ? (value ? 1 : 0) : value;
   }
@@ -85,12 +88,13 @@ function readInput(value, port) {
     copyNumbers(value, data, 0, kind, where);
     return { data, rows, form };
   }
-  const single = port.shape[0] !== null || depthOf(value) < port.shape.length && !(
-    value.every((row) => isList(row) && isFlat(row) && row.length === size));
+  const batched = port.shape[0] === null;
+  const flatRows = value.every((row) => isList(row) && isFlat(row) && row.length === size);
+  const single = !batched || (depthOf(value) < port.shape.length && !flatRows);
   const rows = single ? 1 : value.length;
   const data = new (kind === "float" ? Float32Array : Int32Array)(rows * size);
   copyNested(value, single ? shape : [rows, ...shape], data, 0, kind, where);
-  return { data, rows, form: single && port.shape[0] === null ? "row" : "rows" };
+  return { data, rows, form: single && batched ? "row" : "rows" };
 }
 
 function byName(x) {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from layerport.loops.ir import Buffer, Function, Load, Program, Store, expressions, statements
+from layerport.loops.ir import Buffer, Function, Load, Program, Store
+from layerport.loops.walk import expressions, statements
 
 
 def lifetimes(functions: Sequence[Function]) -> dict[Buffer, tuple[int, int]]:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from layerport.loops.ir import (
-    Body,
-    Buffer,
-    For,
-    Function,
-    Index,
-    Load,
-    Port,
-    Position,
-    Size,
-    Store,
-    subexpressions,
-)
+from layerport.loops.index import Index, Size
+from layerport.loops.ir import Body, Buffer, For, Function, Load, Port, Position, Store
 from layerport.loops.views import Batch
+from layerport.loops.walk import subexpressions
 
 
 def is_splittable(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from layerport.loops.index import Index
 from layerport.loops.ir import (
     Body,
     Expr,
     For,
-    Index,
     Load,
     Operation,
     Position,
@@ -17,10 +17,8 @@ from layerport.loops.ir import (
     Statement,
     Store,
     Var,
-    expressions,
-    statements,
-    substitute,
 )
+from layerport.loops.walk import expressions, statements, substitute
 
 
 def canonical(body: Sequence[Statement]) -> Body:

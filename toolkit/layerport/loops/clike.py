@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from layerport.loops.canonical import accumulated
+from layerport.loops.index import Index
 from layerport.loops.ir import (
     Body,
     Buffer,
@@ -19,7 +20,6 @@ from layerport.loops.ir import (
     Expr,
     For,
     Function,
-    Index,
     Let,
     Load,
     Number,

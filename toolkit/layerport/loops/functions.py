@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from layerport.loops.index import Index
 from layerport.loops.ir import (
     FLOAT_FUNCTIONS,
     DType,
     Expr,
-    Index,
     Number,
     Operand,
     Operation,

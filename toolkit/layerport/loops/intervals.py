@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from layerport.loops.ir import Expr, Index, Load, Number, Operation, Position, Var
+from layerport.loops.index import Index
+from layerport.loops.ir import Expr, Load, Number, Operation, Position, Var
 from layerport.op import NDArray
 
 

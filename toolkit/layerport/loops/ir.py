@@ -11,12 +11,14 @@ file says ever becomes an identifier.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from layerport.loops.index import Index, Size
 
 DType: TypeAlias = Literal["f32", "i32", "u32", "bool"]
 """Element types. In memory each takes four bytes; a bool is stored as 0 or 1."""
@@ -43,109 +45,6 @@ class Names:
     def fresh(self, prefix: str) -> str:
         """A name that was not given out before."""
         return f"{prefix}{next(self._counters.setdefault(prefix, itertools.count()))}"
-
-
-class Index:
-    """An affine integer: a constant plus integer multiples of integer variables.
-
-    The variables are loop variables, parameters of the function (the batch size) and integer
-    locals (an index that was loaded from a buffer).
-    """
-
-    __slots__ = ("constant", "terms")
-
-    def __init__(self, constant: int = 0, terms: Mapping[str, int] | None = None) -> None:
-        self.constant = constant
-        self.terms: dict[str, int] = {v: c for v, c in (terms or {}).items() if c}
-
-    @staticmethod
-    def of(thing: int | Index) -> Index:
-        """An int as an Index."""
-        return thing if isinstance(thing, Index) else Index(int(thing))
-
-    @staticmethod
-    def variable(name: str) -> Index:
-        """The value of one variable."""
-        return Index(0, {name: 1})
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether no variable occurs."""
-        return not self.terms
-
-    def __add__(self, other: int | Index) -> Index:
-        other = Index.of(other)
-        terms = dict(self.terms)
-        for name, factor in other.terms.items():
-            terms[name] = terms.get(name, 0) + factor
-        return Index(self.constant + other.constant, terms)
-
-    __radd__ = __add__
-
-    def __mul__(self, factor: int) -> Index:
-        return Index(self.constant * factor, {v: c * factor for v, c in self.terms.items()})
-
-    __rmul__ = __mul__
-
-    def __neg__(self) -> Index:
-        return self * -1
-
-    def __sub__(self, other: int | Index) -> Index:
-        return self + -Index.of(other)
-
-    def __rsub__(self, other: int | Index) -> Index:
-        return -self + other
-
-    def substitute(self, values: Mapping[str, Index]) -> Index:
-        """Put indices in place of variables."""
-        if not any(name in values for name in self.terms):
-            return self
-        result = Index(self.constant)
-        for name, factor in self.terms.items():
-            result = result + values.get(name, Index.variable(name)) * factor
-        return result
-
-    def evaluate(self, values: Mapping[str, int]) -> int:
-        """The number, for these values of the variables."""
-        return self.constant + sum(c * values[name] for name, c in self.terms.items())
-
-    def factor(self, name: str) -> int:
-        """The multiple of a variable (0 where it does not occur)."""
-        return self.terms.get(name, 0)
-
-    def _key(self) -> tuple[int, frozenset[tuple[str, int]]]:
-        return self.constant, frozenset(self.terms.items())
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, int):
-            return not self.terms and self.constant == other
-        return isinstance(other, Index) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        words = [name if c == 1 else f"{c}*{name}" for name, c in self.terms.items()]
-        if self.constant or not words:
-            words.append(str(self.constant))
-        return "+".join(words).replace("+-", "-")
-
-
-def dot(places: Sequence[Index | int], steps: Sequence[int]) -> Index:
-    """The place in a flat run of elements whose axes are `steps` apart."""
-    total = Index(0)
-    for place, step in zip(places, steps, strict=True):
-        total = total + Index.of(place) * step
-    return total
-
-
-def moved(places: Sequence[Index], by: Sequence[Size]) -> tuple[Index, ...]:
-    """An index moved along each axis."""
-    return tuple(place + distance for place, distance in zip(places, by, strict=True))
-
-
-Size: TypeAlias = "int | Index"
-"""An extent: a number, or affine in the batch size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -555,100 +454,4 @@ class Program:
         return [buffer for buffer in self.buffers if buffer.kind in kinds]
 
 
-# Walking --------------------------------------------------------------------------------------
-
 Body: TypeAlias = "tuple[Statement, ...]"
-
-
-def map_expr(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
-    """Rebuild an expression from its leaves up."""
-    if isinstance(expr, Operation):
-        args = tuple(map_expr(arg, change) for arg in expr.args)
-        if any(new is not old for new, old in zip(args, expr.args, strict=True)):
-            expr = replace(expr, args=args)
-    return change(expr)
-
-
-def subexpressions(expr: Expr) -> Iterator[Expr]:
-    """An expression and everything in it."""
-    yield expr
-    if isinstance(expr, Operation):
-        for arg in expr.args:
-            yield from subexpressions(arg)
-
-
-def statements(body: Sequence[Statement]) -> Iterator[Statement]:
-    """All statements, those inside loops too."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, For):
-            yield from statements(statement.body)
-
-
-def expressions(body: Sequence[Statement]) -> Iterator[Expr]:
-    """All expressions with everything in them."""
-    for statement in statements(body):
-        if isinstance(statement, (Let, Set, Store)):
-            yield from subexpressions(statement.value)
-
-
-def loads(body: Sequence[Statement]) -> Iterator[Load]:
-    """All loads."""
-    return (expr for expr in expressions(body) if isinstance(expr, Load))
-
-
-def declared(body: Sequence[Statement]) -> list[str]:
-    """The names of all local variables and loop variables that a body declares."""
-    names = []
-    for statement in statements(body):
-        if isinstance(statement, Let):
-            names.append(statement.name)
-        elif isinstance(statement, For):
-            names.append(statement.variable)
-    return names
-
-
-def renumbered(function: Function) -> Function:
-    """The same function with its locals and loop variables counted from 0."""
-    names = Names()
-    renames = {name: names.fresh(name[0]) for name in dict.fromkeys(declared(function.body))}
-    # Two steps, as the new names are old names of other variables.
-    apart = {old: f"_{new}" for old, new in renames.items()}
-    together = {f"_{new}": new for new in renames.values()}
-    body = substitute(substitute(function.body, {}, apart), {}, together)
-    return replace(function, body=body)
-
-
-def substitute(
-    body: Sequence[Statement], values: Mapping[str, Index], renames: Mapping[str, str] = {}
-) -> Body:
-    """Put indices in place of integer variables, and rename locals and loop variables."""
-    indices = {**{old: Index.variable(new) for old, new in renames.items()}, **values}
-
-    def change(expr: Expr) -> Expr:
-        if isinstance(expr, Load):
-            return replace(expr, index=expr.index.substitute(indices))
-        if isinstance(expr, Position):
-            return Position(expr.index.substitute(indices))
-        if isinstance(expr, Var) and expr.name in renames:
-            return replace(expr, name=renames[expr.name])
-        return expr
-
-    def visit(statement: Statement) -> Statement:
-        if isinstance(statement, (Let, Set)):
-            name = renames.get(statement.name, statement.name)
-            return replace(statement, name=name, value=map_expr(statement.value, change))
-        if isinstance(statement, Store):
-            index = statement.index.substitute(indices)
-            return replace(statement, index=index, value=map_expr(statement.value, change))
-        if isinstance(statement, For):
-            return replace(
-                statement,
-                variable=renames.get(statement.variable, statement.variable),
-                start=statement.start.substitute(indices),
-                stop=statement.stop.substitute(indices),
-                body=tuple(map(visit, statement.body)),
-            )
-        return replace(statement, args=tuple(arg.substitute(indices) for arg in statement.args))
-
-    return tuple(map(visit, body))

@@ -14,6 +14,7 @@ from layerport.loops.arena import arrange
 from layerport.loops.blocks import is_splittable
 from layerport.loops.canonical import canonical
 from layerport.loops.fusion import Group, group, is_view
+from layerport.loops.index import Index, Size
 from layerport.loops.ir import (
     Body,
     Buffer,
@@ -21,34 +22,23 @@ from layerport.loops.ir import (
     DType,
     Expr,
     Function,
-    Index,
     Load,
     Names,
     Port,
     Program,
-    Size,
     Store,
     as_expr,
-    renumbered,
 )
 from layerport.loops.math import expand
-from layerport.loops.nest import (
-    At,
-    Emitter,
-    Memory,
-    NestBuilder,
-    Result,
-    Source,
-    as_index,
-    dtype_of,
-    view_source,
-)
+from layerport.loops.nest import Memory, NestBuilder
 from layerport.loops.pack import pack_weights
 from layerport.loops.places import Places
 from layerport.loops.prepare import prepare
 from layerport.loops.schedule import schedule
+from layerport.loops.sources import At, Emitter, Result, Source, as_index, dtype_of, view_source
 from layerport.loops.target import Target
 from layerport.loops.views import Batch, MixedBatchError, View, strides_for, viewed
+from layerport.loops.walk import renumbered
 from layerport.loops.weights import Weights
 from layerport.op import NDArray, Op
 from layerport.ops.base import Elementwise

@@ -51,8 +51,8 @@ from layerport.loops.ir import (
     Statement,
     Store,
     Var,
-    map_expr,
 )
+from layerport.loops.walk import map_expr
 from layerport.ops.special import NEAR_32, TAIL_32
 
 # Coefficients, the constant one first.

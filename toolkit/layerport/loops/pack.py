@@ -12,21 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from layerport.loops.ir import (
-    Body,
-    Buffer,
-    Expr,
-    For,
-    Function,
-    Index,
-    Let,
-    Load,
-    Set,
-    Store,
-    expressions,
-    loads,
-    map_expr,
-)
+from layerport.loops.index import Index
+from layerport.loops.ir import Body, Buffer, Expr, For, Function, Let, Load, Set, Store
+from layerport.loops.walk import expressions, loads, map_expr
 
 
 def pack_weights(

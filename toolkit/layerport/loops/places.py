@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from layerport.graph import Graph, Node, Value
 from layerport.loops.fusion import Group, is_view, lays_operands
 from layerport.loops.ir import Buffer, Names
-from layerport.loops.nest import dtype_of
+from layerport.loops.sources import dtype_of
 from layerport.loops.views import (
     Batch,
     Order,

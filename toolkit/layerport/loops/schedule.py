@@ -13,25 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from layerport.loops.functions import bit_and, remainder
-from layerport.loops.ir import (
-    Body,
-    For,
-    Index,
-    Let,
-    Load,
-    Names,
-    Position,
-    Set,
-    Size,
-    Statement,
-    Store,
-    loads,
-    statements,
-)
+from layerport.loops.index import Index, Size
+from layerport.loops.ir import Body, For, Let, Load, Names, Position, Set, Statement, Store
 from layerport.loops.share import share_loads
 from layerport.loops.target import Target
 from layerport.loops.unroll import unroll
 from layerport.loops.vectorise import can_vectorise, vectorise
+from layerport.loops.walk import loads, statements
 
 
 def schedule(body: Sequence[Statement], target: Target, names: Names) -> Body:
@@ -41,12 +29,20 @@ def schedule(body: Sequence[Statement], target: Target, names: Names) -> Body:
 
 @dataclass(frozen=True)
 class _Tile:
-    """The loops of a register tile; `rows` may be missing. `height` is the most rows it has."""
+    """The loops of a register tile.
+
+    Attributes
+    ----------
+    rows : None where there is nothing to gain from several.
+    wide : whether vectors run along the columns.
+    height, width : the most rows and columns it has.
+    """
 
     columns: For
     rows: For | None
     wide: bool
     height: int
+    width: int
 
 
 class _Scheduler:
@@ -101,7 +97,7 @@ class _Scheduler:
                 inner = self._unroll_short(statement.body)
                 extent = statement.extent
                 short = isinstance(extent, int) and extent <= self._target.unroll
-                if short and not _has_loop(inner):
+                if short and not _has_loop(statement.body):
                     assert isinstance(extent, int)
                     done += unroll(statement, inner, statement.start, extent, 1, self._names)
                     continue
@@ -113,20 +109,22 @@ class _Scheduler:
 
     def _choose_tile(self, loops: Sequence[For], inner: Body) -> _Tile | None:
         """The tile with the fewest loads a result, or None where no tile saves any."""
+        target = self._target
         hot = set(loads(_innermost(inner)))
         sums = sum(isinstance(s, Set) for s in _innermost(inner))  # of a pooling window
-        height = max(1, self._target.rows // max(1, sums))
+        height = max(1, target.rows // max(1, sums))
         fastest = _fastest(loops, inner)
         best: tuple[float, _Tile] | None = None
         for columns in loops:
             if not isinstance(columns.extent, int):
                 continue
-            wide = self._target.lanes > 1 and can_vectorise(inner, columns.variable)
-            if self._target.lanes > 1 and not wide and columns is fastest:
+            wide = target.lanes > 1 and can_vectorise(inner, columns.variable)
+            if target.lanes > 1 and not wide and columns is fastest:
                 continue
             others = [loop for loop in loops if loop is not columns and height > 1]
             for rows in [None, *others]:
-                tile = _Tile(columns, rows, wide, height)
+                width = target.columns if rows is not None or sums > 1 else target.lone_columns
+                tile = _Tile(columns, rows, wide, height, width)
                 cost = self._cost(hot, tile)
                 if columns is not fastest and not wide:
                     cost += 0.5  # results far apart in memory
@@ -155,14 +153,13 @@ class _Scheduler:
         others = [loop for loop in loops if loop is not rows and loop is not columns]
         symbolic = [loop for loop in others if not isinstance(loop.extent, int)]
         static = [loop for loop in others if isinstance(loop.extent, int)]
-        if rows is None:
-            nest = self._columns(columns, inner, self._target.lone_columns, tile.wide)
-            return _wrapped(others, nest)
-        if isinstance(rows.extent, int):
-            count = balanced(rows.extent, tile.height)
-            nest = _wrapped(static, self._split(rows, inner, count, lanes=1))
-            return _wrapped(symbolic, self._columns(columns, nest, self._target.columns, tile.wide))
-        return _wrapped(others, self._runtime_rows(rows, inner, tile))
+        if rows is not None and not isinstance(rows.extent, int):
+            return _wrapped(others, self._runtime_rows(rows, inner, tile))
+        if rows is not None:
+            inner = self._split(rows, inner, balanced(rows.extent, tile.height), lanes=1)
+        # Outside of the loops over the image: a block of weights serves all of it.
+        nest = _wrapped(static, inner)
+        return _wrapped(symbolic, self._columns(columns, nest, tile.width, tile.wide))
 
     def _runtime_rows(self, rows: For, inner: Body, tile: _Tile) -> Body:
         """Full tiles of rows, then the rows that are left one by one."""

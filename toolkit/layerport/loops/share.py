@@ -18,8 +18,8 @@ from layerport.loops.ir import (
     Statement,
     Store,
     Var,
-    subexpressions,
 )
+from layerport.loops.walk import subexpressions
 
 
 def share_loads(body: Sequence[Statement], names: Names) -> Body:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from layerport.loops.index import Index
 from layerport.loops.ir import (
     Body,
     Buffer,
     For,
-    Index,
     Let,
     Load,
     Names,
@@ -19,9 +19,8 @@ from layerport.loops.ir import (
     Statement,
     Store,
     Var,
-    subexpressions,
-    substitute,
 )
+from layerport.loops.walk import subexpressions, substitute
 
 
 def unroll(loop: For, body: Body, at: Index, count: int, step: int, names: Names) -> Body:

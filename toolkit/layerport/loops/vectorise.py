@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from layerport.loops.index import Index
 from layerport.loops.ir import (
     Body,
     Call,
     Expr,
     For,
-    Index,
     Let,
     Load,
     Operation,
@@ -22,8 +22,8 @@ from layerport.loops.ir import (
     Statement,
     Store,
     Var,
-    statements,
 )
+from layerport.loops.walk import statements
 
 
 class NotVectorisable(Exception):  # noqa: N818 (an answer, not an error)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from layerport.loops.index import Index
 from layerport.loops.interpret import ProgramError
 from layerport.loops.intervals import FULL, Interval, Intervals
 from layerport.loops.ir import (
@@ -22,7 +23,6 @@ from layerport.loops.ir import (
     Expr,
     For,
     Function,
-    Index,
     Let,
     Load,
     Operation,
@@ -31,10 +31,8 @@ from layerport.loops.ir import (
     Set,
     Store,
     Var,
-    loads,
-    statements,
-    subexpressions,
 )
+from layerport.loops.walk import loads, statements, subexpressions
 from layerport.op import NDArray
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from layerport.dim import Dim, Extent, Shape
 from layerport.errors import UnsupportedError
-from layerport.loops.ir import Buffer, Index, Size, dot
+from layerport.loops.index import Index, Size, dot
+from layerport.loops.ir import Buffer
 from layerport.op import NDArray, Op
 
 T = TypeVar("T")

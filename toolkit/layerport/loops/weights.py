@@ -11,8 +11,9 @@ import numpy as np
 from layerport.dim import static_shape
 from layerport.errors import UnsupportedError
 from layerport.graph import Value
-from layerport.loops.ir import STORED_TYPES, Body, Buffer, For, Index, Kind, Load, Names
-from layerport.loops.nest import (
+from layerport.loops.index import Index
+from layerport.loops.ir import STORED_TYPES, Body, Buffer, For, Kind, Load, Names
+from layerport.loops.sources import (
     At,
     Emitter,
     Source,

@@ -23,7 +23,7 @@ from layerport.ops.windows import AutoPad, Axis, Windowed, halves, of_rank, reac
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
-    from layerport.loops.ir import Index
+    from layerport.loops.index import Index
     from layerport.loops.nest import NestBuilder
 
 

@@ -16,7 +16,7 @@ from layerport.ops.base import common_dtype
 
 if TYPE_CHECKING:
     from layerport.graph import Value
-    from layerport.loops.ir import Index
+    from layerport.loops.index import Index
     from layerport.loops.nest import NestBuilder
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from layerport.dim import Dim, Extent, Shape, is_extent, same_extent, static_shape
 from layerport.errors import ShapeError
 from layerport.loops.functions import cast, equal, greater_equal, less, less_equal, select
-from layerport.loops.ir import Index, as_expr
+from layerport.loops.index import Index
+from layerport.loops.ir import as_expr
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops.axes import normalize_axes, normalize_axis
 from layerport.ops.shape import Squeeze

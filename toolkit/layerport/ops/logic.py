@@ -185,7 +185,7 @@ class Cast(Elementwise):
 
     def scalar(self, x: Expr) -> Expr:
         from layerport.loops.functions import cast
-        from layerport.loops.nest import dtype_of
+        from layerport.loops.sources import dtype_of
 
         return cast(x, dtype_of(np.dtype(self.to)))
 

@@ -21,7 +21,8 @@ from layerport.ops.base import Elementwise, check_real, common_dtype
 if TYPE_CHECKING:
     from layerport.graph import Value
     from layerport.loops.ir import Expr
-    from layerport.loops.nest import At, NestBuilder
+    from layerport.loops.nest import NestBuilder
+    from layerport.loops.sources import At
     from layerport.numpy_engine.emit import Emitter
 
 

@@ -17,7 +17,7 @@ from layerport.ops.shape import Reshape, Transpose, Unsqueeze
 
 if TYPE_CHECKING:
     from layerport.graph import Value
-    from layerport.loops.ir import Index
+    from layerport.loops.index import Index
     from layerport.loops.nest import NestBuilder
     from layerport.numpy_engine.emit import Emitter
 
@@ -42,7 +42,8 @@ class MatMul(Op):
         return [TensorType(outer + rows + columns, dtype)]
 
     def evaluate(self, a: NDArray, b: NDArray) -> NDArray:
-        return np.asarray(np.matmul(a, b))
+        # NumPy multiplies matrices of bfloat16 in float32.
+        return np.asarray(np.matmul(a, b), a.dtype)
 
     def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
         (a, b), (y,) = inputs, outputs

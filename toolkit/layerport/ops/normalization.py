@@ -21,7 +21,7 @@ from layerport.ops.shape import Reshape, Unsqueeze
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
-    from layerport.loops.ir import Index
+    from layerport.loops.index import Index
     from layerport.loops.nest import NestBuilder
 
 

@@ -23,7 +23,7 @@ from layerport.loops.functions import (
     not_equal,
     select,
 )
-from layerport.loops.ir import dot
+from layerport.loops.index import dot
 from layerport.loops.views import static_extents, strides_for
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops.conv import ConvInputGrad, padded
@@ -33,8 +33,10 @@ from layerport.ops.windows import AutoPad, Axis, Windowed, of_rank, taps
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
-    from layerport.loops.ir import Expr, Index
-    from layerport.loops.nest import NestBuilder, Source
+    from layerport.loops.index import Index
+    from layerport.loops.ir import Expr
+    from layerport.loops.nest import NestBuilder
+    from layerport.loops.sources import Source
     from layerport.numpy_engine.emit import Emitter
 
 

@@ -36,7 +36,8 @@ import numpy as np
 from layerport.dim import Shape, static_shape
 from layerport.errors import ShapeError
 from layerport.loops.functions import bit_xor, cast, right_shift
-from layerport.loops.ir import as_expr, dot
+from layerport.loops.index import dot
+from layerport.loops.ir import as_expr
 from layerport.loops.views import static_extents, strides_for
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 

@@ -22,7 +22,7 @@ from layerport.loops.functions import (
     not_equal,
     select,
 )
-from layerport.loops.ir import Index
+from layerport.loops.index import Index
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops import special
 from layerport.ops.axes import normalize_axes, normalize_axis
@@ -30,7 +30,8 @@ from layerport.ops.base import check_real, masked
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
-    from layerport.loops.ir import Expr, Size
+    from layerport.loops.index import Size
+    from layerport.loops.ir import Expr
     from layerport.loops.nest import NestBuilder
     from layerport.numpy_engine.emit import Emitter
 

@@ -12,15 +12,18 @@ import numpy as np
 from layerport.dim import Dim, Extent, Shape, same_shape, static_shape
 from layerport.errors import ShapeError
 from layerport.loops.functions import cast, greater, select
-from layerport.loops.ir import Index, as_expr
+from layerport.loops.index import Index
+from layerport.loops.ir import as_expr
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops.arrange import product_along
 from layerport.ops.axes import normalize_axes
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
-    from layerport.loops.ir import Expr, Size
-    from layerport.loops.nest import At, NestBuilder, Source
+    from layerport.loops.index import Size
+    from layerport.loops.ir import Expr
+    from layerport.loops.nest import NestBuilder
+    from layerport.loops.sources import At, Source
 
 ResizeMode: TypeAlias = Literal["nearest", "linear", "cubic"]
 CoordinateMode: TypeAlias = Literal[

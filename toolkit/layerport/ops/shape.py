@@ -202,7 +202,7 @@ class Transpose(Op):
         return [TensorType(tuple(x.shape[axis] for axis in self.order(x.ndim)), x.dtype)]
 
     def evaluate(self, x: NDArray) -> NDArray:
-        return np.ascontiguousarray(x.transpose(self.order(x.ndim)))
+        return x.transpose(self.order(x.ndim)).copy()
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         order = self.order(len(x.shape))

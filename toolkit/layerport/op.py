@@ -24,7 +24,7 @@ from layerport.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
-    from layerport.loops.lowering import NestBuilder
+    from layerport.loops.nest import NestBuilder
     from layerport.numpy_engine.emit import Emitter
 
 NDArray: TypeAlias = npt.NDArray[Any]

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from layerport.errors import UnsupportedError
 from layerport.registry import default_registry
+from layerport_formats.onnx.recorded import DEFINITIONS
 from onnx import TensorProto, numpy_helper
 
 loader = pytest.importorskip("onnx.backend.test.loader")
@@ -80,11 +81,13 @@ def _check(case: Any, model: onnx.ModelProto) -> None:
             np.testing.assert_allclose(got, want, case.rtol, case.atol, err_msg=case.name)
 
 
-BY_OTHERS = ("Constant", "Dropout", "If", "Loop", "Scan", "CastLike", "Size", "Upsample")
+BY_OTHERS = {"CastLike", "Constant", "Dropout", "If", "Loop", "NonZero", "Scan", "Size", "Upsample"}
 """What other operators stand for, and what is decided while reading."""
 
 OPERATORS = sorted(
-    {name for name, op in default_registry().ops.items() if op.domain == ""} | set(BY_OTHERS)
+    {name for name, op in default_registry().ops.items() if op.domain == ""}
+    | BY_OTHERS
+    | set(DEFINITIONS)
 )
 
 

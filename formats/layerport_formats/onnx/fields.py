@@ -16,7 +16,7 @@ from layerport.ops import Pad, Reshape, Split, reshaped
 from layerport.ops.windows import Windowed, reaches
 from onnx import helper, numpy_helper
 
-from .nodes import DOMAIN, OnnxNode
+from .nodes import DOMAIN, NEWEST, OnnxNode
 
 Fields: TypeAlias = "dict[str, Any]"
 
@@ -27,6 +27,11 @@ def schema_of(op: str, domain: str, version: int) -> onnx.defs.OpSchema | None:
         return onnx.defs.get_schema(op, version, domain)
     except onnx.defs.SchemaError:
         return None
+
+
+def newest_schema(node: OnnxNode) -> onnx.defs.OpSchema | None:
+    """The newest description of a node's operator: upgrades have brought the node to it."""
+    return schema_of(node.op, node.domain, NEWEST if node.domain == DOMAIN else node.version)
 
 
 def dtype_name(code: int) -> str:

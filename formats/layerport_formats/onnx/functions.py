@@ -13,8 +13,8 @@ from onnx import helper, numpy_helper
 
 from .checks import in_order
 from .facts import Fact
-from .fields import defaults_of, dtype_code, schema_of
-from .nodes import DOMAIN, NEWEST, OnnxNode, attribute_value, plain_domain
+from .fields import defaults_of, dtype_code, newest_schema
+from .nodes import OnnxNode, attribute_value, plain_domain
 
 if TYPE_CHECKING:
     from .translate import Frame, Translator
@@ -24,14 +24,8 @@ def is_function(translator: Translator, node: OnnxNode) -> bool:
     """Whether a node calls a function, or an operator that ONNX defines as one."""
     if (node.domain, node.op) in translator.functions:
         return True
-    schema = _newest(node)
+    schema = newest_schema(node)
     return schema is not None and is_defined(schema)
-
-
-def _newest(node: OnnxNode) -> onnx.defs.OpSchema | None:
-    """The newest description of an operator: upgrades have brought the node to it."""
-    version = NEWEST if node.domain == DOMAIN else node.version
-    return schema_of(node.op, node.domain, version)
 
 
 def is_defined(schema: onnx.defs.OpSchema) -> bool:
@@ -76,7 +70,7 @@ def expand(translator: Translator, node: OnnxNode, frame: Frame) -> None:
     ------
     UnsupportedError : when ONNX defines it by none for these operands.
     """
-    schema: Any = _newest(node)
+    schema: Any = newest_schema(node)
     if schema.has_function:
         body = schema.function_body
     else:

@@ -17,10 +17,19 @@ from layerport.operator import is_trainable
 
 from . import control, functions
 from .facts import Fact, NeedsValueError, Pending, inputs_behind, label_of
-from .fields import InvalidNodeError, check_node, make_op, operand_fields, schema_of
+from .fields import (
+    InvalidNodeError,
+    check_node,
+    defaults_of,
+    make_op,
+    newest_schema,
+    operand_fields,
+    schema_of,
+)
 from .known import Known, evaluate, least_size
 from .names import Names
 from .nodes import DOMAIN, MADE_UP, OnnxNode, decode, plain_name
+from .recorded import DEFINITIONS, record
 from .tensors import TensorReader
 from .upgrade import is_upgraded, upgrade
 from .upgrade.sketch import LabelsError
@@ -262,10 +271,12 @@ class Translator:
             functions.call(self, body, node, frame)
             return
         kind = self._class_of(node)
-        if kind is None:
-            functions.expand(self, node, frame)
-        else:
+        if kind is not None:
             self._add(kind, node, frame)
+        elif node.kind in DEFINITIONS:
+            self._record(node, frame)
+        else:
+            functions.expand(self, node, frame)
 
     def _class_of(self, node: OnnxNode) -> type[Op] | None:
         kind = self.ops.get(node.op)
@@ -275,7 +286,9 @@ class Translator:
         """Whether there is something to put in a node's place."""
         if is_upgraded(node) or (node.domain == DOMAIN and node.op in control.HANDLERS):
             return True
-        return self._class_of(node) is not None or functions.is_function(self, node)
+        if self._class_of(node) is not None or node.kind in DEFINITIONS:
+            return True
+        return functions.is_function(self, node)
 
     def _add(self, kind: type[Op], node: OnnxNode, frame: Frame) -> None:
         static = operand_fields(kind)
@@ -309,6 +322,19 @@ class Translator:
         for fact in outputs:
             if fact.name:
                 frame.scope[fact.name] = fact
+
+    def _record(self, node: OnnxNode, frame: Frame) -> None:
+        """Put what stands for a node in NumPy into the graph."""
+        attributes = {**defaults_of(newest_schema(node)), **node.attributes}
+        values = [self.value(frame.scope[name]) if name else None for name in node.inputs]
+        body = record(node.op, attributes, values)
+        for part in body.nodes:
+            base = f"{node.label or node.op}/{part.op.name}"
+            part.scope = self._layers.take(f"{frame.path}/{base}" if frame.path else base)
+        given = {str(i): value for i, value in enumerate(values) if value is not None}
+        find = self.builder.copy(body, inputs=given)
+        for name, value in zip(node.outputs, body.outputs, strict=False):
+            frame.scope[name] = Fact(name, value=find(value))
 
     def typed(self, fact: Fact) -> Value:
         """A value with the shape and dtype of a fact, without putting it into the graph."""

@@ -14,7 +14,9 @@ from layerport_formats.onnx.nodes import OnnxNode
 from . import arithmetic, arrange, classical, images, normalization, reduction
 from .sketch import Asks, Rule
 
-REPLACED = frozenset({"CastLike", "Dropout", "Scatter", "Size", "Upsample", *classical.RULES})
+REPLACED = frozenset(
+    {"CastLike", "Dropout", "NonZero", "Scatter", "Size", "Upsample", *classical.RULES}
+)
 """Operators that other ones stand for."""
 
 

@@ -78,6 +78,8 @@ def _saturating_cast(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
     kind = asks.dtype(node.inputs[0])
     if not name.startswith("float8") or not node.attributes.get("saturate", 1) or kind.kind != "f":
         return [node]
+    if "e8m0" in name:
+        raise UnsupportedError(f"rounding to {name} is not supported")
     largest = float(ml_dtypes.finfo(name).max)  # type: ignore[no-untyped-call]
     sketch = Sketch(node, asks)
     low, high = (sketch.constant(sign * largest, kind) for sign in (-1, 1))

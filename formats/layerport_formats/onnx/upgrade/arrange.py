@@ -8,7 +8,7 @@ import numpy as np
 
 from layerport_formats.onnx.nodes import OnnxNode
 
-from .sketch import Asks, Rule, attributes_as_operands, renamed, with_defaults, without
+from .sketch import ALWAYS, Asks, Rule, attributes_as_operands, renamed, with_defaults, without
 
 
 def _reshape(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
@@ -48,11 +48,18 @@ def _top_k(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
     return [without(node, "k").with_(inputs=[node.inputs[0], k])]
 
 
+def _non_zero(node: OnnxNode, asks: Asks) -> list[OnnxNode]:
+    """Where a tensor is not zero decides a shape, so the tensor must be known."""
+    found = np.array(np.nonzero(asks.require(node, 0).array), np.int64)
+    return [node.with_(op="Identity", inputs=[asks.constant(found)], attributes={})]
+
+
 RULES: Mapping[str, Sequence[tuple[int, Rule]]] = {
     "Concat": [(4, with_defaults(axis=1))],
+    "NonZero": [(ALWAYS, _non_zero)],
     "Pad": [(11, _pad)],
     "Reshape": [(5, _reshape)],
-    "Scatter": [(99, renamed("ScatterElements"))],
+    "Scatter": [(ALWAYS, renamed("ScatterElements"))],
     "Slice": [(10, attributes_as_operands("starts", "ends", "axes"))],
     "Split": [(13, _split_attribute), (18, _split_evenly)],
     "Squeeze": [(13, attributes_as_operands("axes"))],

@@ -60,14 +60,13 @@ class Activation:
         """Whether it begins with a tanh."""
         return self.name in ("tanh", "sigmoid")
 
-    def slope(self, tape: Tape, y: NDArray, out: NDArray) -> None:
-        """The derivative where the result is `y`; `out` is other memory."""
-        if self.name == "sigmoid":
-            tape.add(np.multiply, y, y, out)
-            tape.add(np.subtract, y, out, out)
-        elif self.name == "tanh":
-            tape.add(np.multiply, y, y, out)
-            tape.add(np.subtract, tape.number(1.0, y), out, out)
+    def slope(self, tape: Tape, y: NDArray, out: NDArray, *, squared: bool = False) -> None:
+        """The derivative where the result is `y`; `out` is other memory, or holds y * y."""
+        if self.is_tanh:
+            if not squared:
+                tape.add(np.multiply, y, y, out)
+            start = y if self.name == "sigmoid" else tape.number(1.0, y)
+            tape.add(np.subtract, start, out, out)
         else:
             tape.add(_SLOPES[self.name], y, out, self.alpha, self.beta)
         if self.clip is not None:
@@ -97,6 +96,23 @@ def apply(tape: Tape, parts: Sequence[tuple[Activation, NDArray]], whole: NDArra
                 tape.add(np.tanh, x, x)
     for activation, x in parts:
         activation.finish(tape, x)
+
+
+def slopes(
+    tape: Tape, parts: Sequence[tuple[Activation, NDArray, NDArray]], y: NDArray, out: NDArray
+) -> None:
+    """The derivatives of several activations.
+
+    Parameters
+    ----------
+    parts : activations, with the results and the place for the derivatives of each.
+    y, out : all results and all places as one array each.
+    """
+    squared = all(activation.is_tanh for activation, _, _ in parts)
+    if squared:
+        tape.add(np.multiply, y, y, out)
+    for activation, result, place in parts:
+        activation.slope(tape, result, place, squared=squared)
 
 
 def parse(

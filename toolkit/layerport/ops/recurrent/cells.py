@@ -5,7 +5,7 @@ every call runs over a block. For one direction, with T steps, H units, B sample
 
     steps     (T, K, B)      what each step multiplies with the weights: input, 1, state before it
     trace     (T, S, H, B)   gates and what else the gradient reads, `Cell.trace` blocks a step
-    slopes    (T, G, H, B)   gradients of the `Cell.gates` blocks of sums before the activations
+    slopes    (G * H, T, B)  gradients of the `Cell.gates` blocks of sums before the activations
 
 Where sequences have lengths of their own, `keep` is 1 within them and 0 behind, `drop` 1 - keep.
 """
@@ -19,14 +19,16 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 
 from layerport.op import NDArray
-from layerport.ops.recurrent.activations import Activation, apply
+from layerport.ops.recurrent.activations import Activation, apply, slopes
 from layerport.ops.recurrent.tape import Tape
 
 Segments: TypeAlias = "tuple[tuple[int, int, int], ...]"
 """(first block of sums, first of ONNX's gates, how many), for neighbours."""
 
-BLOCK = 1 << 16
-"""Elements of slopes that are prepared at once, so that they stay in the second-level cache."""
+PREPARED, GATHERED = 1 << 13, 1 << 16
+"""Elements of slopes that are prepared at once, and that are brought to their places at once: so
+many that calls are worth their cost, so few that they stay in the caches of first and second level.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Backward:
     ----------
     weights : (H, rows), the recurrent weights transposed.
     state : (2, H, B): gradients of the last hidden and cell state; in the end of the first.
+    factors : (n, 5, H, B), for n steps that are prepared together.
+    block : (m, G, H, B), for the slopes of m steps, a multiple of n.
     incoming : (T, H, B) gradients of the states of all steps, or None.
     """
 
@@ -70,6 +74,7 @@ class Backward:
     weights: NDArray
     state: NDArray
     factors: NDArray
+    block: NDArray
     scratch: NDArray
     incoming: NDArray | None = None
     recurrent: NDArray | None = None
@@ -77,13 +82,11 @@ class Backward:
     keep: NDArray | None = None
     drop: NDArray | None = None
 
-    def blocks(self) -> Iterator[tuple[int, int]]:
-        """Neighbouring steps to prepare together, in the order of the run back."""
-        size = len(self.factors)
-        count = len(self.trace)
-        starts = range(0, count, size)
-        for start in starts if self.order[0] > self.order[-1] else reversed(starts):
-            yield start, min(start + size, count)
+    def blocks(self, start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+        """Some steps, `size` neighbours at a time, in the order of the run back."""
+        starts = range(start, stop, size)
+        for first in starts if self.order[0] > self.order[-1] else reversed(starts):
+            yield first, min(first + size, stop)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +106,8 @@ class Cell:
     multiplies_reset: ClassVar[bool] = False
     """Whether the candidate multiplies its part of R with the reset state, trace block 3."""
 
-    keeps_cell: ClassVar[bool] = False
-    """Whether there is a cell state, whose value before a step is the last block of its trace."""
+    cell_block: ClassVar[int | None] = None
+    """The block of a step's trace that is the cell state before it, where there is one."""
 
     inputs: ClassVar[Segments]
     recurrent: ClassVar[Segments]
@@ -138,27 +141,37 @@ class Cell:
 
     def backward(self, tape: Tape, run: Backward) -> None:
         """Record all steps back."""
-        for start, stop in run.blocks():
-            count = stop - start
-            self.prepare(tape, run.trace[start:stop], run.factors[:count])
-            steps = [step for step in reversed(run.order) if start <= step < stop]
-            for step in steps:
-                dh, whole = run.state[0], run.scratch[-1]
-                if run.incoming is not None:
-                    tape.add(np.add, dh, run.incoming[step], dh)
-                if run.keep is not None and run.drop is not None:
-                    tape.add(np.multiply, dh, run.drop[step], whole)
-                    tape.add(np.multiply, dh, run.keep[step], dh)
-                self.step_back(tape, run, step, run.factors[step - start])
-                if run.keep is not None:
-                    tape.add(np.add, dh, whole, dh)
+        for start, stop in run.blocks(0, len(run.trace), len(run.block)):
+            for first, end in run.blocks(start, stop, len(run.factors)):
+                self.prepare(tape, run.trace[first:end], run.factors[: end - first])
+                steps = range(first, end)
+                for step in steps if run.order[0] > run.order[-1] else reversed(steps):
+                    factors, slopes = run.factors[step - first], run.block[step - start]
+                    self._masked_step_back(tape, run, step, factors, slopes)
+            made = run.block[: stop - start].reshape(stop - start, len(run.slopes), -1)
+            tape.add(np.copyto, run.slopes[:, start:stop], made.swapaxes(0, 1))
+
+    def _masked_step_back(
+        self, tape: Tape, run: Backward, step: int, factors: NDArray, slopes: NDArray
+    ) -> None:
+        dh, passed = run.state[0], run.scratch[-1]
+        if run.incoming is not None:
+            tape.add(np.add, dh, run.incoming[step], dh)
+        if run.keep is not None and run.drop is not None:
+            tape.add(np.multiply, dh, run.drop[step], passed)
+            tape.add(np.multiply, dh, run.keep[step], dh)
+        self.step_back(tape, run, step, factors, slopes)
+        if run.keep is not None:
+            tape.add(np.add, dh, passed, dh)
 
     def prepare(self, tape: Tape, trace: NDArray, factors: NDArray) -> None:
         """Record what the slopes of some steps need beside the gradients that flow back."""
         raise NotImplementedError(type(self).__name__)
 
-    def step_back(self, tape: Tape, run: Backward, step: int, factors: NDArray) -> None:
-        """Record one step back: slopes, and the gradient of the state before in `run.state`."""
+    def step_back(
+        self, tape: Tape, run: Backward, step: int, factors: NDArray, slopes: NDArray
+    ) -> None:
+        """Record one step back: its slopes, and the gradient of the state before in `run.state`."""
         raise NotImplementedError(type(self).__name__)
 
 
@@ -191,8 +204,10 @@ class RNNCell(Cell):
     def prepare(self, tape: Tape, trace: NDArray, factors: NDArray) -> None:
         self.activations[0].slope(tape, trace[:, 0], factors[:, 0])
 
-    def step_back(self, tape: Tape, run: Backward, step: int, factors: NDArray) -> None:
-        slopes, dh = run.slopes[step], run.state[0]
+    def step_back(
+        self, tape: Tape, run: Backward, step: int, factors: NDArray, slopes: NDArray
+    ) -> None:
+        dh = run.state[0]
         tape.add(np.multiply, dh, factors[0], slopes[0])
         tape.add(np.dot, run.weights, slopes[0], dh)
 
@@ -256,8 +271,10 @@ class GRUCell(Cell):
         gate.slope(tape, z, factors[:, 1])
         tape.add(np.multiply, factors[:, 1], difference, factors[:, 1])
 
-    def step_back(self, tape: Tape, run: Backward, step: int, factors: NDArray) -> None:
-        (dn, dz, dr), (_, z, r, _, _) = run.slopes[step], run.trace[step]
+    def step_back(
+        self, tape: Tape, run: Backward, step: int, factors: NDArray, slopes: NDArray
+    ) -> None:
+        (dn, dz, dr), (_, z, r, _, _) = slopes, run.trace[step]
         dh, spare, flow = run.state[0], run.scratch[0], run.scratch[1]
         tape.add(np.multiply, dh, factors[0], dn)
         tape.add(np.multiply, dh, factors[1], dz)
@@ -266,7 +283,7 @@ class GRUCell(Cell):
         tape.add(np.multiply, spare, factors[2], dr)
         tape.add(np.multiply, spare, r, spare)
         tape.add(np.add, dh, spare, dh)
-        tape.add(np.dot, run.weights, _flat(run.slopes[step][1:]), flow)
+        tape.add(np.dot, run.weights, _flat(slopes[1:]), flow)
         tape.add(np.add, dh, flow, dh)
 
 
@@ -307,21 +324,23 @@ class GRUAfterCell(GRUCell):
             back = tape.number(1 / candidate.scale, q)
             tape.add(np.multiply, factors[:, 2], back, factors[:, 2])
 
-    def step_back(self, tape: Tape, run: Backward, step: int, factors: NDArray) -> None:
-        (dn, dz, dr, dq), (_, z, r, _, _) = run.slopes[step], run.trace[step]
+    def step_back(
+        self, tape: Tape, run: Backward, step: int, factors: NDArray, slopes: NDArray
+    ) -> None:
+        (dn, dz, dr, dq), (_, z, r, _, _) = slopes, run.trace[step]
         dh, flow = run.state[0], run.scratch[0]
         tape.add(np.multiply, dh, factors[0], dn)
         tape.add(np.multiply, dh, factors[1], dz)
         tape.add(np.multiply, dn, factors[2], dr)
         tape.add(np.multiply, dn, r, dq)
         tape.add(np.multiply, dh, z, dh)
-        tape.add(np.dot, run.weights, _flat(run.slopes[step][1:]), flow)
+        tape.add(np.dot, run.weights, _flat(slopes[1:]), flow)
         tape.add(np.add, dh, flow, dh)
 
 
 @dataclasses.dataclass(frozen=True)
 class LSTMCell(Cell):
-    """Gates: input i, output o, forget f, candidate c. Trace: i, o, f, c, h(C'), C.
+    """Gates: output o, input i, forget f, candidate c. Trace: o, i, f, c, C, h(C').
 
     ``C' = f C + i c``, ``h' = o h(C')``. With `coupled`, f is 1 - i.
     """
@@ -329,10 +348,10 @@ class LSTMCell(Cell):
     gates: ClassVar[int] = 4
     trace: ClassVar[int] = 6
     spare: ClassVar[int] = 3
-    keeps_cell: ClassVar[bool] = True
-    inputs: ClassVar[Segments] = ((0, 0, 4),)
-    recurrent: ClassVar[Segments] = ((0, 0, 4),)
-    recurrent_bias: ClassVar[Segments] = ((0, 0, 4),)
+    cell_block: ClassVar[int | None] = 4
+    inputs: ClassVar[Segments] = ((0, 1, 1), (1, 0, 1), (2, 2, 2))
+    recurrent: ClassVar[Segments] = ((0, 1, 1), (1, 0, 1), (2, 2, 2))
+    recurrent_bias: ClassVar[Segments] = ((0, 1, 1), (1, 0, 1), (2, 2, 2))
 
     coupled: bool = False
 
@@ -344,9 +363,9 @@ class LSTMCell(Cell):
     def step(self, tape: Tape, run: Forward, place: int, before: NDArray, after: NDArray) -> None:
         step = run.order[place]
         following = place + 1 < len(run.order)
-        cell = run.trace[run.order[place + 1]][5] if following else run.last[1]
+        cell = run.trace[run.order[place + 1]][self.cell_block] if following else run.last[1]
         trace = run.trace[step]
-        i, o, f, c, squashed, previous = trace
+        o, i, f, c, previous, squashed = trace
         tape.add(np.dot, run.weights, run.steps[step], _flat(trace[:4]))
         self._apply_gates(tape, run, trace)
         if self.coupled:
@@ -361,8 +380,7 @@ class LSTMCell(Cell):
         if run.peepholes is not None:
             self._peep(tape, run.peepholes[1], cell, o, run.scratch[0])
             apply(tape, [(self.activations[0], o)], o)
-        tape.add(np.positive, cell, squashed)
-        self._squash(tape, squashed)
+        self._squash(tape, cell, squashed)
         tape.add(np.multiply, o, squashed, after)
 
     def _apply_gates(self, tape: Tape, run: Forward, trace: NDArray) -> None:
@@ -371,10 +389,10 @@ class LSTMCell(Cell):
             parts = [(gate, _flat(trace[:3])), (candidate, trace[3])]
             apply(tape, parts, _flat(trace[:4]))
             return
-        for peephole, block in ((0, 0), (2, 2)):
+        for peephole, block in ((0, 1), (2, 2)):
             weights = run.peepholes[peephole]
-            self._peep(tape, weights, trace[5], trace[block], run.scratch[0])
-        apply(tape, [(gate, trace[0]), (gate, trace[2]), (candidate, trace[3])])
+            self._peep(tape, weights, trace[4], trace[block], run.scratch[0])
+        apply(tape, [(gate, _flat(trace[1:3])), (candidate, trace[3])], _flat(trace[1:4]))
 
     def _peep(
         self, tape: Tape, weights: NDArray, cell: NDArray, gate: NDArray, spare: NDArray
@@ -382,47 +400,49 @@ class LSTMCell(Cell):
         tape.add(np.multiply, weights, cell, spare)
         tape.add(np.add, gate, spare, gate)
 
-    def _squash(self, tape: Tape, x: NDArray) -> None:
+    def _squash(self, tape: Tape, cell: NDArray, out: NDArray) -> None:
         squash = self.activations[2]
-        if squash.scale != 1:
-            tape.add(np.multiply, x, tape.number(squash.scale, x), x)
-        apply(tape, [(squash, x)], x)
+        if squash.name == "tanh":
+            tape.add(np.tanh, cell, out)
+            return
+        tape.add(np.multiply, cell, tape.number(squash.scale, cell), out)
+        apply(tape, [(squash, out)], out)
 
     def prepare(self, tape: Tape, trace: NDArray, factors: NDArray) -> None:
-        """Factors: of i, o, f, c, and of C' from h'."""
+        """Factors: of o, i, f, c, and of C' from h'."""
         gate, candidate, squash = self.activations
-        i, o, _, c, squashed, previous = (trace[:, place] for place in range(6))
-        gate.slope(tape, trace[:, :3], factors[:, :3])
-        candidate.slope(tape, c, factors[:, 3])
-        if self.coupled:
-            tape.add(np.subtract, c, previous, factors[:, 4])
-            tape.add(np.multiply, factors[:, 0], factors[:, 4], factors[:, 0])
-            tape.add(np.ndarray.fill, factors[:, 2], 0)
-        else:
-            tape.add(np.multiply, factors[:, 0], c, factors[:, 0])
-            tape.add(np.multiply, factors[:, 2], previous, factors[:, 2])
-        tape.add(np.multiply, factors[:, 1], squashed, factors[:, 1])
-        tape.add(np.multiply, factors[:, 3], i, factors[:, 3])
-        squash.slope(tape, squashed, factors[:, 4])
-        tape.add(np.multiply, factors[:, 4], o, factors[:, 4])
+        parts = [
+            (gate, trace[:, :3], factors[:, :3]),
+            (candidate, trace[:, 3], factors[:, 3]),
+        ]
+        slopes(tape, parts, trace[:, :4], factors[:, :4])
+        squash.slope(tape, trace[:, 5], factors[:, 4])
+        tape.add(np.multiply, factors[:, 4], trace[:, 0], factors[:, 4])
 
-    def step_back(self, tape: Tape, run: Backward, step: int, factors: NDArray) -> None:
-        slopes, trace = run.slopes[step], run.trace[step]
+    def step_back(
+        self, tape: Tape, run: Backward, step: int, factors: NDArray, slopes: NDArray
+    ) -> None:
         dh, dc = run.state
         spare, passed = run.scratch[0], run.scratch[1]
-        tape.add(np.multiply, dh, factors[1], slopes[1])
+        _, i, f, _, _, squashed = trace = run.trace[step]
         tape.add(np.multiply, dh, factors[4], spare)
         if run.keep is not None and run.drop is not None:
             tape.add(np.multiply, dc, run.drop[step], passed)
             tape.add(np.multiply, dc, run.keep[step], dc)
         tape.add(np.add, dc, spare, dc)
+        tape.add(np.multiply, dh, squashed, slopes[0])
         if run.peepholes is not None:
-            self._peep(tape, run.peepholes[1], slopes[1], dc, spare)
-        tape.add(np.multiply, dc, factors[0], slopes[0])
-        tape.add(np.multiply, dc, factors[2:4], slopes[2:4])
-        tape.add(np.multiply, dc, trace[2], dc)
+            tape.add(np.multiply, slopes[0], factors[0], spare)
+            self._peep(tape, run.peepholes[1], spare, dc, spare)
+        tape.add(np.multiply, dc, trace[3:5], slopes[1:3])
+        if self.coupled:
+            tape.add(np.subtract, slopes[1], slopes[2], slopes[1])
+            tape.add(np.ndarray.fill, slopes[2], 0)
+        tape.add(np.multiply, dc, i, slopes[3])
+        tape.add(np.multiply, slopes, factors[:4], slopes)
+        tape.add(np.multiply, dc, f, dc)
         if run.peepholes is not None:
-            self._peep(tape, run.peepholes[0], slopes[0], dc, spare)
+            self._peep(tape, run.peepholes[0], slopes[1], dc, spare)
             self._peep(tape, run.peepholes[2], slopes[2], dc, spare)
         if run.keep is not None:
             tape.add(np.add, dc, passed, dc)

@@ -185,8 +185,9 @@ class _Direction:
         """The initial states, where the first step reads them."""
         whole = bool(len(self.order))
         places = [self.steps[self.order[0], self.features + 1 :] if whole else self.last[0]]
-        if self.cell.keeps_cell:
-            places.append(self.trace[self.order[0], -1] if whole else self.last[1])
+        if self.cell.cell_block is not None:
+            block = self.cell.cell_block
+            places.append(self.trace[self.order[0], block] if whole else self.last[1])
         for place, state in zip(places, states, strict=True):
             if state is None:
                 self.emitter.fill(place, 0)
@@ -220,7 +221,10 @@ class _Direction:
 
     def keep_steps(self, steps: NDArray, trace: NDArray) -> None:
         """Results that are kept for the gradient."""
-        self.emitter.copy(steps, self.steps.transpose(1, 0, 2))
+        width = self.steps.shape[1]
+        self.emitter.copy(steps[:width], self.steps.transpose(1, 0, 2))
+        if width < len(steps):
+            self.emitter.fill(steps[width:], 0)
         if self.trace is not trace:
             self.emitter.copy(trace, self.trace)
 

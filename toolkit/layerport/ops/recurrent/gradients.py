@@ -14,7 +14,7 @@ import numpy as np
 
 from layerport.errors import UnsupportedError
 from layerport.op import NDArray, Op
-from layerport.ops.recurrent.cells import BLOCK, Backward, Cell, Segments
+from layerport.ops.recurrent.cells import GATHERED, PREPARED, Backward, Cell, Segments
 from layerport.ops.recurrent.emission import Sweep, emit_mask, padded
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def gradient(
     rows = _Rows(cells[0], r.shape[2])
     products = product(slopes, steps)
     features = x.shape[2]
-    dr = rows.by_gate(products[:, :, features + 1 :], rows.cell.recurrent)
+    states_from = features + 1
+    dr = products[:, :, states_from : states_from + r.shape[2]]
+    dr = rows.by_gate(dr, rows.cell.recurrent)
     if rows.cell.multiplies_reset:
         reset = np.swapaxes(trace[:, :, 3], 1, 2)
         dr = np.concatenate([dr, product(rows.block(slopes, 0, 1), reset)], axis=1)
@@ -105,11 +107,11 @@ class _Rows:
 
     def peepholes(self, slopes: Any, trace: Any) -> Any:
         """The gradient of LSTM's peepholes."""
-        i, _, f, c, _, before = (trace[:, :, place] for place in range(6))
-        cells = [before, f * before + i * c, before]
+        _, i, f, c, before, _ = (trace[:, :, place] for place in range(6))
+        cells = {1: before, 0: f * before + i * c, 2: before}  # ONNX has them as i, o, f
         found = [
             (self.block(slopes, block, 1) * np.swapaxes(cell, 1, 2)).sum(axis=(2, 3))
-            for block, cell in enumerate(cells)
+            for block, cell in cells.items()
         ]
         return np.concatenate(found, axis=1)
 
@@ -130,7 +132,7 @@ def emit_backward(
     _, steps, _, units, samples = trace.shape
     keep, drop = emit_mask(emitter, lengths, (steps, samples), trace.dtype)
     for direction, cell in enumerate(op.cells()):
-        memory = _Memory(emitter, cell, trace[direction])
+        memory = _Memory(emitter, cell, trace[direction], outputs[0][direction])
         memory.pack_weights(r[direction])
         memory.start([None if state is None else state[direction] for state in last])
         incoming = None
@@ -145,25 +147,28 @@ def emit_backward(
             emitter.copy(columns, peepholes[direction].reshape(3, units, 1))
         emitter.call(
             Sweep(cell, Backward, op.order(direction, steps)), memory.trace, memory.slopes,
-            memory.weights, memory.state, memory.factors, memory.scratch, incoming,
+            memory.weights, memory.state, memory.factors, memory.block, memory.scratch, incoming,
             memory.recurrent, columns, keep, drop,
         )  # fmt: skip
-        memory.finish(outputs[0][direction], [state[direction] for state in outputs[1:]])
+        memory.finish([state[direction] for state in outputs[1:]])
 
 
 class _Memory:
     """The memory of one direction on the way back."""
 
-    def __init__(self, emitter: Emitter, cell: Cell, trace: NDArray) -> None:
+    def __init__(self, emitter: Emitter, cell: Cell, trace: NDArray, slopes: NDArray) -> None:
         self.emitter, self.cell = emitter, cell
         steps, _, self.units, samples = trace.shape
         self.trace = trace
         if not trace.flags.c_contiguous:
             self.trace = emitter.temp(trace.shape, trace.dtype)
             emitter.copy(self.trace, trace)
-        self.slopes = self._temp(steps, cell.gates, self.units, samples)
-        size = max(1, BLOCK // (cell.gates * self.units * samples))
-        self.factors = self._temp(min(size, steps), 5, self.units, samples)
+        self.slopes = slopes
+        elements = cell.gates * self.units * samples
+        prepared = max(1, PREPARED // elements)
+        gathered = prepared * max(1, GATHERED // (elements * prepared))
+        self.factors = self._temp(min(prepared, steps), 5, self.units, samples)
+        self.block = self._temp(min(gathered, steps), cell.gates, self.units, samples)
         self.scratch = self._temp(cell.spare, self.units, samples)
         self.state = self._temp(2, self.units, samples)
         self.recurrent: NDArray | None = None
@@ -194,9 +199,7 @@ class _Memory:
             else:
                 self.emitter.copy(state, given.T)
 
-    def finish(self, slopes: NDArray, initial: Sequence[NDArray]) -> None:
-        """Results where they belong."""
-        steps, gates, units, _ = self.slopes.shape
-        self.emitter.copy(slopes, self.slopes.reshape(steps, gates * units, -1).swapaxes(0, 1))
+    def finish(self, initial: Sequence[NDArray]) -> None:
+        """The gradients of the initial states where they belong."""
         for state, place in zip(self.state, initial, strict=False):
             self.emitter.copy(place, state.T)

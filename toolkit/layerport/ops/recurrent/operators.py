@@ -243,11 +243,17 @@ class LSTM(Recurrent):
 # As part of training --------------------------------------------------------------------
 
 
+def padded_width(features: Extent, units: Extent) -> int:
+    """The rows of what each step multiplies, up to a multiple of 16: products are faster then."""
+    features, units = static_shape((features, units))
+    return -(-(features + 1 + units) // 16) * 16
+
+
 class _Traced(Recurrent):
     """Keeps what the gradient reads, as two more results.
 
-    steps (directions, features + 1 + units, steps, samples): what is multiplied with the weights,
-    and trace (directions, steps, blocks, units, samples): see `cells`.
+    steps (directions, features + 1 + units and zeros, steps, samples): what is multiplied with the
+    weights, and trace (directions, steps, blocks, units, samples): see `cells`.
     """
 
     domain: ClassVar[str] = OURS
@@ -259,7 +265,7 @@ class _Traced(Recurrent):
         assert r is not None
         units = r.shape[2]
         (cell, *_) = self.cells()
-        kept: Shape = (self.directions, x.shape[2] + 1 + units, steps, samples)
+        kept: Shape = (self.directions, padded_width(x.shape[2], units), steps, samples)
         trace: Shape = (self.directions, steps, cell.trace, units, samples)
         return [*types, TensorType(kept, x.dtype), TensorType(trace, x.dtype)]
 
@@ -269,7 +275,7 @@ class _Traced(Recurrent):
         x, r = inputs[0], inputs[2]
         assert x is not None
         assert r is not None
-        if shape[:2] == (self.directions, x.shape[2] + 1 + r.shape[2]):
+        if shape[:2] == (self.directions, padded_width(x.shape[2], r.shape[2])):
             return tuple(range(len(shape)))  # the steps
         return super().memory_order(inputs, shape)
 

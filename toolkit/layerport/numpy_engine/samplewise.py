@@ -19,6 +19,7 @@ from layerport.ops.activation import AlongAxis
 from layerport.ops.arrange import Concat, Pad, PadGrad, Split, Tile
 from layerport.ops.axes import normalize_axis
 from layerport.ops.conv import Conv, ConvInputGrad, ConvTranspose, ConvWeightGrad
+from layerport.ops.elements import CumSum, GatherElements, ScatterElements
 from layerport.ops.elementwise import Add, Div, Mul, Neg, Sub
 from layerport.ops.indexing import Gather, GatherGrad, OneHot, Slice, SliceGrad, Trilu
 from layerport.ops.logic import Cast
@@ -34,6 +35,7 @@ from layerport.ops.pool import (
     MaxPoolGrad,
 )
 from layerport.ops.random import RandomUniform
+from layerport.ops.recurrent import Recurrent, RecurrentGrad, RecurrentWeightGrad
 from layerport.ops.reduce import ArgMax, Count, ReduceSum, Reduction
 from layerport.ops.resize import Resize, ResizeGrad
 from layerport.ops.shape import Expand, Identity, Reshaping, Shape, Transpose
@@ -387,6 +389,47 @@ def _weight_grad(node: Node, operands: Sequence[State]) -> State:
     return Kind.TOTAL if set(operands) == {Along(0)} else Kind.MIXED
 
 
+def _along_axis(node: Node, operands: Sequence[State]) -> State:
+    """Operands of one shape, all with the same samples, along another axis than the operator's."""
+    (axis,) = _own_axis(node.op, node, len(_shape(node)))
+    found = set(operands)
+    state = found.pop()
+    return state if not found and isinstance(state, Along) and state.axis != axis else Kind.MIXED
+
+
+_SEQUENCE, _STATE, _RESULTS = Along(1), Along(1), Along(2)
+_STEPS, _TRACE = Along(3), Along(4)
+"""Where recurrent operators, in layout 0, have the samples."""
+
+
+def _recurrence(node: Node, operands: Sequence[State]) -> State | list[State]:
+    x, *weights = operands[:4]
+    lengths, *states = operands[4:7] if len(operands) > 4 else [Kind.SHARED]
+    op = node.op
+    if not isinstance(op, Recurrent) or op.layout or x != _SEQUENCE:
+        return Kind.MIXED
+    fits = set(weights) == {Kind.SHARED} and lengths in (Kind.SHARED, Along(0))
+    if not fits or not set(states) <= {Kind.SHARED, _STATE} or set(operands[7:]) - {Kind.SHARED}:
+        return Kind.MIXED
+    made: list[State] = [_RESULTS, *[_STATE] * op.states, _STEPS, _TRACE]
+    return made[: len(node.outputs)]
+
+
+def _recurrence_grad(node: Node, operands: Sequence[State]) -> State | list[State]:
+    r, trace, lengths, peepholes, dy, *last = operands
+    fits = (
+        (r, trace, peepholes) == (Kind.SHARED, _TRACE, Kind.SHARED)
+        and lengths in (Kind.SHARED, Along(0))
+        and dy in (Kind.SHARED, _RESULTS)
+        and set(last) <= {Kind.SHARED, _STATE}
+    )
+    return [_STEPS, *[_STATE] * (len(node.outputs) - 1)] if fits else Kind.MIXED
+
+
+def _recurrent_weight_grad(node: Node, operands: Sequence[State]) -> State:
+    return Kind.TOTAL if set(operands) == {_STEPS} else Kind.MIXED
+
+
 def _cross_entropy(node: Node, operands: Sequence[State]) -> State | list[State]:
     logits, targets = operands
     axis = _own_axis(node.op, node, len(_shape(node)))[0]
@@ -410,8 +453,10 @@ _RULES: Mapping[type[Any], Rule] = MappingProxyType(
         ConvTranspose: _first_of_shared,
         ConvWeightGrad: _weight_grad,
         Count: lambda node, operands: Kind.SHARED,
+        CumSum: _untouched(_own_axis),
         Expand: _expand,
         Gather: _gather,
+        GatherElements: _along_axis,
         GatherGrad: _gather_grad,
         Gemm: _gemm,
         GlobalAveragePool: _first,
@@ -425,10 +470,14 @@ _RULES: Mapping[type[Any], Rule] = MappingProxyType(
         OneHot: _one_hot,
         Pad: _untouched(_padded_axes),
         PadGrad: _untouched(_padded_axes),
+        Recurrent: _recurrence,
+        RecurrentGrad: _recurrence_grad,
+        RecurrentWeightGrad: _recurrent_weight_grad,
         Reduction: _reduction,
         Reshaping: _reshape,
         Resize: _untouched(_resized_axes),
         ResizeGrad: _untouched(_resized_axes),
+        ScatterElements: _along_axis,
         Shape: lambda node, operands: Kind.SHARED,
         Slice: _untouched(_cut_axes),
         SliceGrad: _untouched(_cut_axes),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Sweep:
     """Runs a recurrence over arrays whose places do not change; records it at the first call."""
 
+    keeps_arrays = True
+
     def __init__(self, cell: Cell, kind: type[Forward | Backward], order: range) -> None:
         self._cell = cell
         self._kind = kind

@@ -299,7 +299,7 @@ class TracedLSTM(_Traced, LSTM):
     """`LSTM` as part of training."""
 
 
-class _Back(Recurrent):
+class RecurrentGrad(Recurrent):
     """The way back through time, step by step.
 
     Operands are R, the trace, sequence_lens, P, and the gradients of Y, Y_h and Y_c, any of these
@@ -370,15 +370,15 @@ def _as_rows(emitter: Emitter, array: NDArray) -> NDArray:
     return array.reshape(len(array), -1)
 
 
-class RNNGrad(_Back, RNN):
+class RNNGrad(RecurrentGrad, RNN):
     """The gradient of `RNN`."""
 
 
-class GRUGrad(_Back, GRU):
+class GRUGrad(RecurrentGrad, GRU):
     """The gradient of `GRU`."""
 
 
-class LSTMGrad(_Back, LSTM):
+class LSTMGrad(RecurrentGrad, LSTM):
     """The gradient of `LSTM`."""
 
 

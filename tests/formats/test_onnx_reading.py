@@ -479,3 +479,54 @@ def test_no_graph(tmp_path: Path) -> None:
     made = onnx.ModelProto(ir_version=9, producer_name="p")
     with pytest.raises(ModelFileError, match="holds no graph"):
         load(made, tmp_path)
+
+
+# Inputs without an axis of samples in front ---------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_recurrent_layout(batch_size: int | None, tmp_path: Path) -> None:
+    """Time comes first, and the initial state has the batch on its second axis."""
+    made = model(
+        [node("LSTM", "x W R - - h c", "Y Yh -", "lstm", hidden_size=5)],
+        {"x": ["seq", "batch", 4], "h": [1, "batch", 5], "c": [1, "batch", 5]},
+        {"Y": ["seq", 1, "batch", 5], "Yh": [1, "batch", 5]},
+        {"W": floats(1, 20, 4), "R": floats(1, 20, 5)},
+    )  # fmt: skip
+    feeds = {"x": floats(7, 6, 4), "h": floats(1, 6, 5), "c": floats(1, 6, 5)}
+    network = assert_equal_to_runtime(made, feeds, tmp_path)
+    for got, want in zip(network.predict(feeds, batch_size), run(made, feeds), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-6)
+    lp.save(network, tmp_path / "again.onnx")
+    again = lp.load(tmp_path / "again.onnx")
+    assert [port.shape for port in again.inputs] == [port.shape for port in network.inputs]
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_scalar_input(batch_size: int | None, tmp_path: Path) -> None:
+    made = model([node("Mul", "x s", "y")], {"x": ["N", 3], "s": []}, {"y": ["N", 3]})
+    feeds = {"x": floats(5, 3), "s": np.array(2, np.float32)}
+    network = assert_equal_to_runtime(made, feeds, tmp_path)
+    np.testing.assert_array_equal(network.predict(feeds, batch_size), feeds["x"] * 2)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]),
+        ("...ij,...jk", [(2, 3, 4), (2, 4, 5)]),
+        ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 5)]),
+        ("ii->i", [(4, 4)]),
+        ("i,j->ij", [(3,), (4,)]),
+        ("ij->", [(3, 4)]),
+    ],
+)
+def test_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
+    from layerport_formats.onnx import backend
+
+    arrays = [floats(*shape, seed=i) for i, shape in enumerate(shapes)]
+    names = [f"x{i}" for i in range(len(shapes))]
+    made = model([node("Einsum", " ".join(names), "y", equation=equation)],
+                 dict(zip(names, shapes, strict=True)), {"y": None})  # fmt: skip
+    want = np.einsum(equation, *arrays)
+    np.testing.assert_allclose(backend.run_model(made, arrays)[0], want, rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -229,8 +230,19 @@ class Gather(Op):
 
 def add_along(target: NDArray, axis: int, indices: NDArray, values: NDArray) -> None:
     """Add `values` to `target` at `indices` along `axis`, also where indices repeat."""
-    index: Any = (slice(None),) * axis + (indices,)
-    np.add.at(target, index, values)
+    if not target.flags.c_contiguous:
+        index: Any = (slice(None),) * axis + (indices,)
+        np.add.at(target, index, values)
+        return
+    # Element by element in one axis, np.add.at takes a fifth of the time.
+    extent, inner = target.shape[axis], math.prod(target.shape[axis + 1 :])
+    outer = math.prod(target.shape[:axis])
+    rows = np.where(indices < 0, indices + extent, indices).astype(np.int64).reshape(-1)
+    if rows.size and not 0 <= rows.min() <= rows.max() < extent:
+        raise IndexError(f"an index is out of bounds for {extent} elements")
+    rows = (np.arange(outer) * extent)[:, None] + rows
+    places = rows[:, :, None] * inner + np.arange(inner)
+    np.add.at(target.reshape(-1), places.reshape(-1), values.reshape(-1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,6 +261,16 @@ class GatherGrad(Op):
         result = np.zeros(static_shape(self.shape), dy.dtype)
         add_along(result, axis, indices, dy)
         return result
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (dy, indices), (dx,) = inputs, outputs
+        emitter.fill(dx, 0)
+        emitter.call(add_along, dx, normalize_axis(self.axis, dx.ndim), indices, dy)
+
+    def memory_order(
+        self, inputs: Sequence[NDArray | None], shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        return tuple(range(len(shape)))
 
     def gradient(self, ddx: Any, dx: Any, dy: Any, indices: Any) -> Sequence[Any]:
         return Gather(self.axis)(ddx, indices), None

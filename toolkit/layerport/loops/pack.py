@@ -83,7 +83,8 @@ def _is_aligned(load: Load, block: int, loops: Mapping[str, For]) -> bool:
             return False
         if factor < 0 or factor * loop.step % block or factor * loop.start.constant % block:
             return False
-        last += factor * (loop.stop.constant - 1)
+        start, stop = loop.start.constant, loop.stop.constant
+        last += factor * (start + (stop - 1 - start) // loop.step * loop.step)
     return last < columns
 
 

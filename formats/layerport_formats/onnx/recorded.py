@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -87,6 +88,49 @@ def _quantize_linear(attributes: Attributes, x: Any, scale: Any, zero: Any = Non
     return np.clip(rounded, float(limits.min), float(limits.max)).astype(dtype)
 
 
+# Elements by several indices --------------------------------------------------------------
+
+
+def _known(shape: Sequence[Any]) -> list[int]:
+    if any(isinstance(extent, Dim) for extent in shape):
+        raise UnsupportedError(f"the extents {tuple(shape)} must be known")
+    return [int(extent) for extent in shape]
+
+
+def _flat_places(indices: Any, extents: Sequence[int]) -> Any:
+    """The place in a flattened tensor of these extents for each vector of indices."""
+    places = None
+    for axis, extent in enumerate(extents):
+        index = indices[..., axis].astype(np.int64)
+        index = np.where(index < 0, index + extent, index)
+        places = index if places is None else places * extent + index
+    return places
+
+
+def _gather_nd(attributes: Attributes, x: Any, indices: Any) -> Any:
+    """The parts of `x` that vectors of indices name, after `batch_dims` axes in common."""
+    common, depth = attributes["batch_dims"], _known(indices.shape[-1:])[0]
+    batch, extents = _known(x.shape[:common]), _known(x.shape[common : common + depth])
+    rest = x.shape[common + depth :]
+    places = _flat_places(indices, extents)
+    samples = np.arange(prod(batch)).reshape(*batch, *(1,) * (places.ndim - common))
+    rows = x.reshape(prod(batch) * prod(extents), *rest)
+    return np.take(rows, places + samples * prod(extents), axis=0)
+
+
+def _scatter_nd(attributes: Attributes, x: Any, indices: Any, updates: Any) -> Any:
+    """`x` with `updates` in place of the parts that vectors of indices name."""
+    depth = _known(indices.shape[-1:])[0]
+    extents, rest = _known(x.shape[:depth]), _known(x.shape[depth:])
+    count = prod(_known(indices.shape[:-1]))
+    shape = (count, prod(rest))
+    places = _flat_places(indices, extents).reshape(count, 1)
+    scatter = ops.ScatterElements(0, attributes["reduction"])
+    rows = scatter(x.reshape(prod(extents), prod(rest)), np.broadcast_to(places, shape),
+                   updates.reshape(shape))  # fmt: skip
+    return rows.reshape(x.shape)
+
+
 # Einsum ---------------------------------------------------------------------------------
 
 
@@ -155,8 +199,10 @@ DEFINITIONS: Mapping[str, Definition] = {
     "ArgMin": _arg_min,
     "DequantizeLinear": _dequantize_linear,
     "Einsum": _einsum,
+    "GatherND": _gather_nd,
     "InstanceNormalization": _instance_normalization,
     "QuantizeLinear": _quantize_linear,
+    "ScatterND": _scatter_nd,
 }
 
 

@@ -96,6 +96,7 @@ from layerport.ops.normalization import (
     BatchNormalization,
     LayerNormalization,
 )
+from layerport.ops.order import TopK
 from layerport.ops.pool import (
     AveragePool,
     AveragePoolGrad,
@@ -298,6 +299,7 @@ __all__ = [
     "Tanh",
     "ThresholdedRelu",
     "Tile",
+    "TopK",
     "TracedGRU",
     "TracedLSTM",
     "TracedRNN",

@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +18,7 @@ import numpy as np
 import pluggy
 import pytest
 from layerport import hookspecs, registry
+from layerport_formats.javascript.node import find_node
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "custom_layer_plugin"
@@ -169,7 +169,8 @@ def test_onnxruntime_agrees(made: Path, numbers: dict[str, np.ndarray]) -> None:
 
 
 def test_node_agrees(made: Path, numbers: dict[str, np.ndarray]) -> None:
-    if shutil.which("node") is None:
+    node = find_node()
+    if node is None:
         pytest.skip("Node.js is not on this machine")
     (made / "run.mjs").write_text(
         'import * as model from "./network.mjs";\n'
@@ -178,7 +179,8 @@ def test_node_agrees(made: Path, numbers: dict[str, np.ndarray]) -> None:
         "console.log(JSON.stringify([Array.from(model.predict(x)).flat(), model.selfTest()]));\n"
     )
     (made / "x.json").write_text(json.dumps(numbers["x"].tolist()))
-    predicted, _ = json.loads(command("node", "run.mjs", cwd=made).stdout)
+    predicted, tested = json.loads(command(node, "run.mjs", cwd=made).stdout)
+    assert tested["ok"]
     want = formula(numbers["x"], weights_of(numbers, "weight"))
     np.testing.assert_allclose(np.reshape(predicted, want.shape), want, rtol=1e-5, atol=1e-6)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import layerport as lp
 import numpy as np
 import pytest
+from layerport.format import ToolMissing
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 
@@ -124,10 +124,11 @@ def run_in_onnxruntime(path: Path, inputs: Arrays) -> Arrays:
 
 
 def run_in_node(network: lp.Network, path: Path, inputs: Arrays) -> Arrays:
-    if shutil.which("node") is None:
-        pytest.skip("Node.js is not on this machine")
     report = lp.save(network, path)
-    return lp.default_registry().formats[report.format].run(path, inputs, network)
+    try:
+        return lp.default_registry().formats[report.format].run(path, inputs, network)
+    except ToolMissing as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.mark.parametrize("name", ["keras3/b_lenet.h5", "keras225/b_cnn.h5", *ONNX])

@@ -45,11 +45,13 @@ class Findings:
     problems : why the model cannot be read, one line a layer.
     halves : layers that compute in half precision, with their dtype policy.
     dropped : arguments that matter while training only and that no layer of ours has.
+    stateful : recurrent layers that go on from call to call.
     """
 
     problems: list[str] = dataclasses.field(default_factory=list)
     halves: dict[str, str] = dataclasses.field(default_factory=dict)
     dropped: list[str] = dataclasses.field(default_factory=list)
+    stateful: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +80,8 @@ class FieldReader:
         given = self._renamed(class_name, config, fields)
         made = {key: self.value(key, given[key], name) for key in given if key in fields}
         made = {key: value for key, value in made.items() if value is not LEFT_OUT}
+        if made.get("stateful"):
+            self.findings.stateful.append(name)
         unknown = [
             f"{key}={_shown(value)}"
             for key, value in given.items()

@@ -124,6 +124,12 @@ class Parser:
                 "computes in float32, with the same weights, where the model computes in half "
                 f"precision: {named}",
             )
+        if found.stateful:
+            self._context.note(
+                "approximated",
+                "starts every call from a state of zeros, where the model goes on from the state "
+                f"that the call before left: {', '.join(found.stateful)}",
+            )
         if found.dropped:
             named = ", ".join(dict.fromkeys(found.dropped))
             self._context.note("dropped", f"arguments that matter while training only: {named}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from layerport import ops
@@ -25,6 +26,8 @@ class ReLU(Layer):
     negative_slope : slope below the threshold.
     threshold : from where on x is passed on.
     """
+
+    supports_masking: ClassVar[bool] = True
 
     max_value: float | None = None
     negative_slope: float = 0.0
@@ -55,6 +58,8 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """x, or ``negative_slope * x`` where it is negative."""
 
+    supports_masking: ClassVar[bool] = True
+
     negative_slope: float = 0.3
 
     def validate(self) -> None:
@@ -76,6 +81,8 @@ class PReLU(Layer):
     ------
     alpha : (...), that of a sample, with 1 at the shared axes.
     """
+
+    supports_masking: ClassVar[bool] = True
 
     alpha_initializer: Initializer = "zeros"
     alpha_regularizer: Regularizer = None
@@ -106,6 +113,8 @@ class PReLU(Layer):
 class ELU(Layer):
     """x, or ``alpha * (exp(x) - 1)`` where it is negative."""
 
+    supports_masking: ClassVar[bool] = True
+
     alpha: float = 1.0
 
     def validate(self) -> None:
@@ -117,6 +126,8 @@ class ELU(Layer):
 
 class ThresholdedReLU(Layer):
     """x where it is above `theta`, else 0. (Keras 3 has ``ReLU(threshold=theta)`` instead.)"""
+
+    supports_masking: ClassVar[bool] = True
 
     theta: float = 1.0
 
@@ -134,6 +145,8 @@ class Softmax(Layer):
     ----------
     axis : what is summed over: an axis, or several.
     """
+
+    supports_masking: ClassVar[bool] = True
 
     axis: int | Sequence[int] = -1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from layerport.errors import ShapeError
@@ -34,6 +35,8 @@ class Dense(Layer):
     ------
     (batch, ..., features) -> (batch, ..., units); kernel (features, units), bias (units,).
     """
+
+    supports_masking: ClassVar[bool] = True
 
     units: int
     activation: ActivationLike = None
@@ -80,6 +83,8 @@ class Activation(Layer):
     ----------
     activation : name, function or layer.
     """
+
+    supports_masking: ClassVar[bool] = True
 
     activation: ActivationLike
 

@@ -45,7 +45,12 @@ class _Elementwise(_Merge):
             x if x.ndim == rank else np.expand_dims(x, tuple(range(1, 1 + rank - x.ndim)))
             for x in inputs
         ]
-        return reduce(type(self).combine, aligned)
+        return self.masked(reduce(type(self).combine, aligned), self._mask(inputs))
+
+    def _mask(self, inputs: Sequence[Array]) -> Array:
+        """A step counts where it counts in any input; None where an input counts throughout."""
+        masks = [self.mask_of(x) for x in inputs]
+        return None if any(mask is None for mask in masks) else reduce(np.logical_or, masks)
 
 
 class Add(_Elementwise):
@@ -74,7 +79,8 @@ class Average(_Elementwise):
     combine: ClassVar[Callable[[Any, Any], Any]] = np.add
 
     def call(self, inputs: Sequence[Array]) -> Array:
-        return super().call(inputs) / float(len(inputs))
+        total = super().call(inputs)
+        return self.masked(total / float(len(inputs)), self.mask_of(total))
 
 
 class Maximum(_Elementwise):
@@ -104,7 +110,19 @@ class Concatenate(_Merge):
             refuse(self, "axis", "an axis other than 0, the batch")
 
     def call(self, inputs: Sequence[Array]) -> Array:
-        return np.concatenate(list(inputs), axis=self.axis)
+        joined = np.concatenate(list(inputs), axis=self.axis)
+        masks = [self.mask_of(x) for x in inputs]
+        if all(mask is None for mask in masks):
+            return joined
+        if self.axis % joined.ndim == 1:
+            full = [
+                np.ones_like(x[(..., *[0] * (x.ndim - 2))], dtype=bool) if mask is None else mask
+                for x, mask in zip(inputs, masks, strict=True)
+            ]
+            return self.masked(joined, np.concatenate(full, axis=1))
+        # Side by side, a step counts where it counts in any input.
+        whole = any(mask is None for mask in masks)
+        return joined if whole else self.masked(joined, reduce(np.logical_or, masks))
 
 
 class Dot(_Merge):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from layerport import ops
@@ -32,6 +32,8 @@ class BatchNormalization(Layer):
     ------
     The result is shaped as the input; every weight (features,).
     """
+
+    supports_masking: ClassVar[bool] = True
 
     axis: int = -1
     momentum: float = 0.99
@@ -122,6 +124,8 @@ class LayerNormalization(Layer):
     ------
     The result is shaped as the input; gamma and beta have the extents of `axis`.
     """
+
+    supports_masking: ClassVar[bool] = True
 
     axis: int | Sequence[int] = -1
     epsilon: float = 1e-3

@@ -146,6 +146,16 @@ class _GlobalMax(_GlobalPooling):
 class GlobalAveragePooling1D(_GlobalAverage):
     rank: ClassVar[int] = 1
 
+    def call(self, x: Array) -> Array:
+        mask = self.mask_of(x)
+        if mask is None:
+            return super().call(x)
+        # The mean over the steps that count.
+        axis = 2 if self.data_format == "channels_first" else 1
+        kept = np.expand_dims(mask, 3 - axis).astype(x.dtype)
+        total = np.sum(x * kept, axis=axis, keepdims=self.keepdims)
+        return total / np.sum(kept, axis=axis, keepdims=self.keepdims)
+
 
 class GlobalAveragePooling2D(_GlobalAverage):
     rank: ClassVar[int] = 2

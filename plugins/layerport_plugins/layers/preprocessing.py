@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from layerport.errors import LayerportError, ShapeError
@@ -24,6 +24,8 @@ class Rescaling(Layer):
     ----------
     scale, offset : a number, or one for each feature (the last axis).
     """
+
+    supports_masking: ClassVar[bool] = True
 
     scale: float | Sequence[float]
     offset: float | Sequence[float] = 0.0
@@ -52,6 +54,8 @@ class Normalization(Layer):
     ------
     mean, variance : the extents of `axis`; count ().
     """
+
+    supports_masking: ClassVar[bool] = True
 
     axis: int | Sequence[int] | None = -1
     mean: Any = None

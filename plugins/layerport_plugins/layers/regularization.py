@@ -36,6 +36,8 @@ def drop(layer: Layer, x: Array, rate: float, shape: Sequence[Any], scale: float
 class _Dropping(Layer):
     """Base class: subclasses have a field `rate` and say which elements fall together."""
 
+    supports_masking: ClassVar[bool] = True
+
     rate: float
 
     def validate(self) -> None:
@@ -151,6 +153,8 @@ class GaussianNoise(Layer):
     seed : kept for files; the noise is decided by the seed of the training run.
     """
 
+    supports_masking: ClassVar[bool] = True
+
     stddev: float
     seed: int | None = None
 
@@ -171,6 +175,8 @@ class GaussianDropout(Layer):
     rate : the noise has the variance rate / (1 - rate), that of dropout at this rate.
     seed : kept for files; the noise is decided by the seed of the training run.
     """
+
+    supports_masking: ClassVar[bool] = True
 
     rate: float
     seed: int | None = None
@@ -211,6 +217,8 @@ class AlphaDropout(Dropout):
 
 class ActivityRegularization(Layer):
     """Passes its input on and adds ``l1 * sum(|x|) + l2 * sum(x ** 2)`` a sample to the loss."""
+
+    supports_masking: ClassVar[bool] = True
 
     l1: float = 0.0
     l2: float = 0.0

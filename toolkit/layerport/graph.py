@@ -209,16 +209,16 @@ class Builder:
     def constant(self, array: Any, dtype: Any = None) -> Value:
         """A constant; small equal ones are the same Value."""
         made = np.array(array, dtype=dtype)
-        key = None
-        if made.size <= 1024 and made.dtype != object:
-            key = (made.dtype.str, made.shape, made.tobytes())
-            if key in self._constants:
-                return self._constants[key]
         made.flags.writeable = False
-        value = Value(made.shape, made.dtype, constant=made)
-        if key is not None:
-            self._constants[key] = value
-        return value
+        return self._same_constant(Value(made.shape, made.dtype, constant=made))
+
+    def _same_constant(self, value: Value) -> Value:
+        """The first constant that equals a small one, so that equal nodes are recognised."""
+        array = value.constant
+        if array is None or array.size > 1024 or array.dtype == object:
+            return value
+        key = (array.dtype.str, array.shape, array.tobytes())
+        return self._constants.setdefault(key, value)
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -306,7 +306,7 @@ class Builder:
 
         def find(value: Value) -> Value:
             if value not in new:
-                new[value] = value  # constants are shared between graphs
+                new[value] = self._same_constant(value)  # constants are shared between graphs
             return new[value]
 
         for node in graph.nodes:

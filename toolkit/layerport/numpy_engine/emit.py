@@ -148,6 +148,10 @@ class Emitter:
         kind = array.dtype if dtype is None else dtype
         return self.temp(array.shape, kind, memory_order(array))
 
+    def reshaped(self, array: NDArray, shape: Sequence[int]) -> NDArray | None:
+        """A view of an array in another shape, or None where there is none."""
+        return view_as(array, shape)
+
     def constant(self, number: Any, dtype: Any, size: int | None = None) -> NDArray:
         """A number as an array without axes, or of `size` equal elements."""
         key = (np.asarray(number, dtype).tobytes(), np.dtype(dtype), size)

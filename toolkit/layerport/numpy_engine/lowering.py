@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,18 @@ import numpy as np
 from layerport.dim import broadcast_shapes, same_shape
 from layerport.graph import Graph
 from layerport.numpy_engine.blocks import lower_max_pool, lower_max_pool_grad
+from layerport.numpy_engine.composite import (
+    Rule,
+    batch_normalization,
+    formula,
+    gelu,
+    hard_sigmoid,
+    hard_swish,
+    layer_normalization,
+    mish,
+    prelu,
+    softsign,
+)
 from layerport.numpy_engine.convolution import (
     lower_conv,
     lower_conv_transpose,
@@ -19,19 +31,18 @@ from layerport.numpy_engine.convolution import (
     lower_weight_grad,
 )
 from layerport.op import OURS, NDArray, Op
+from layerport.ops.activation import Gelu, HardSigmoid, HardSwish, Mish, PRelu, Softsign
 from layerport.ops.base import Elementwise
 from layerport.ops.conv import Conv, ConvInputGrad, ConvTranspose, ConvWeightGrad
-from layerport.ops.elementwise import Add, Div, Mul, Sqrt, Sub
+from layerport.ops.elementwise import Mul
 from layerport.ops.logic import Cast
-from layerport.ops.normalization import BatchNormalization
+from layerport.ops.normalization import BatchNormalization, LayerNormalization
 from layerport.ops.pool import GlobalAveragePool, GlobalMaxPool, MaxPool, MaxPoolGrad
-from layerport.ops.shape import Expand, Unsqueeze
+from layerport.ops.shape import Expand
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Node, Value
     from layerport.numpy_engine.emit import Emitter
-
-Rule = Callable[..., "Value | Sequence[Value] | None"]
 
 
 def lowered(graph: Graph) -> Graph:
@@ -95,27 +106,7 @@ def _lower_mul(build: Builder, op: Mul, x: Value, y: Value) -> Value | None:
     return None
 
 
-# Normalization --------------------------------------------------------------------------
-
-
-def _lower_batch_normalization(
-    build: Builder,
-    op: BatchNormalization,
-    x: Value,
-    scale: Value,
-    bias: Value,
-    mean: Value,
-    var: Value,
-) -> Value:
-    """``x * factor + shift``: two passes over x, the rest on one element a channel."""
-
-    def beside(vector: Value) -> Value:
-        return build.one(Unsqueeze(tuple(range(1, x.ndim - 1))), vector)
-
-    variance = build.one(Add(), var, build.constant(op.epsilon, x.dtype))
-    factor = build.one(Div(), scale, build.one(Sqrt(), variance))
-    shift = build.one(Sub(), bias, build.one(Mul(), mean, factor))
-    return build.one(Add(), build.one(Mul(), x, beside(factor)), beside(shift))
+# Rules ---------------------------------------------------------------------------------
 
 
 def _decomposed(build: Builder, op: Op, *inputs: Value) -> Value | None:
@@ -124,15 +115,22 @@ def _decomposed(build: Builder, op: Op, *inputs: Value) -> Value | None:
 
 _RULES: Mapping[type[Op], Rule] = MappingProxyType(
     {
-        BatchNormalization: _lower_batch_normalization,
+        BatchNormalization: formula(batch_normalization),
         Conv: lower_conv,
         ConvInputGrad: lower_input_grad,
         ConvTranspose: lower_conv_transpose,
         ConvWeightGrad: lower_weight_grad,
+        Gelu: formula(gelu),
         GlobalAveragePool: _decomposed,
         GlobalMaxPool: _decomposed,
+        HardSigmoid: formula(hard_sigmoid),
+        HardSwish: formula(hard_swish),
+        LayerNormalization: formula(layer_normalization),
         MaxPool: lower_max_pool,
         MaxPoolGrad: lower_max_pool_grad,
+        Mish: formula(mish),
         Mul: _lower_mul,
+        PRelu: formula(prelu),
+        Softsign: formula(softsign),
     }
 )

@@ -133,11 +133,22 @@ def _copied_inputs(places: Places) -> list[Call]:
         if storage is None:
             continue
         views = _views(places, place)
-        if _VIEW_COST * views > _CALL_COST + storage.size / _COPY_SPEED:
+        if _is_kept(places, place) or _VIEW_COST * views > _CALL_COST + storage.size / _COPY_SPEED:
             storage.owned = True
             storage.first, storage.last = -1, end
             copies.append(Call(np.copyto, (place, Argument(number)), {}, -1))
     return copies
+
+
+def _is_kept(places: Places, whole: NDArray) -> bool:
+    """Whether a function that remembers its arrays from run to run reads an argument."""
+    storage = places.storages.of(whole)
+    kept = [call for call in places.calls if getattr(call.function, "keeps_arrays", False)]
+    return any(
+        isinstance(thing, np.ndarray) and places.storages.of(thing) is storage
+        for call in kept
+        for thing in call.args
+    )
 
 
 def _views(places: Places, whole: NDArray) -> int:

@@ -336,16 +336,16 @@ class Gelu(Activation):
             raise LayerportError(f"Gelu: approximate is 'none' or 'tanh', not {self.approximate!r}")
 
     def evaluate(self, x: NDArray) -> NDArray:
-        return np.asarray(0.5 * x * (1 + self._odd(x)))
+        return np.asarray(0.5 * x * (1 + self.odd(x)))
 
-    def _odd(self, x: Any) -> Any:
+    def odd(self, x: Any) -> Any:
         """The odd part of the normal distribution, twice."""
         if self.approximate == "none":
             return erf(x * math.sqrt(0.5))
         return np.tanh(_TANH_SCALE * (x + _TANH_CUBIC * (x * x * x)))
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
-        odd = self._odd(x)
+        odd = self.odd(x)
         square = x * x
         if self.approximate == "none":
             slope = _TANH_SCALE * np.exp(-0.5 * square)

@@ -170,6 +170,15 @@ class Tile(Op):
     def evaluate(self, x: NDArray) -> NDArray:
         return np.tile(x, static_shape(self.repeats))
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        pairs = zip(static_shape(self.repeats), x.shape, strict=True)
+        apart = emitter.reshaped(y, [extent for pair in pairs for extent in pair])
+        if apart is None:
+            super().emit(emitter, inputs, outputs)
+        else:
+            emitter.copy(apart, np.expand_dims(x, tuple(range(0, 2 * x.ndim, 2))))
+
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         pairs = zip(self.repeats, x.shape, strict=True)
         apart = tuple(extent for pair in pairs for extent in pair)

@@ -134,6 +134,22 @@ class SparseSoftmaxCrossEntropy(_CrossEntropy):
         chosen = np.take_along_axis(logs, np.expand_dims(targets, self.axis), self.axis)
         return np.asarray(-chosen.squeeze(self.axis)), np.exp(logs)
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        logits, targets = inputs
+        loss, probabilities = outputs
+        if normalize_axis(self.axis, logits.ndim) != logits.ndim - 1 or logits.ndim != 2:
+            super().emit(emitter, inputs, outputs)
+            return
+        samples, classes = logits.shape
+        emitter.call(check_classes, targets, classes)
+        logs = emitter.temp(logits.shape, logits.dtype)
+        emitter.log_softmax(logits, 1, logs, probabilities)
+        rows = emitter.shared(np.arange(0, samples * classes, classes))
+        chosen = emitter.temp((samples,), rows.dtype)
+        emitter.call(np.add, rows, targets, out=chosen, casting="unsafe")
+        emitter.call(np.ndarray.take, logs.reshape(-1), chosen, None, loss)
+        emitter.ufunc(np.negative, [loss], loss)
+
     def gradient(self, dys: Any, ys: Any, logits: Any, targets: Any) -> Sequence[Any]:
         (dloss, dprobabilities), (_, probabilities) = dys, ys
         dlogits = None
@@ -178,8 +194,7 @@ class SigmoidCrossEntropy(Elementwise):
         return np.asarray(special.softplus(logits) - logits * targets)
 
     def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
-        logits, targets = inputs
-        (loss,) = outputs
+        logits, (loss,) = inputs[0], outputs
         product = emitter.temp_like(loss)
         emitter.ufunc(np.multiply, inputs, product)
         Softplus().emit(emitter, [logits], [loss])

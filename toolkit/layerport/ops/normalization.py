@@ -100,7 +100,7 @@ class LayerNormalization(Op):
     axis: int = -1
     epsilon: float = 1e-5
 
-    def _axes(self, rank: int) -> tuple[int, ...]:
+    def axes(self, rank: int) -> tuple[int, ...]:
         return tuple(range(normalize_axis(self.axis, rank), rank))
 
     def infer(self, x: Value, scale: Value, bias: Value | None = None) -> Sequence[TensorType]:
@@ -111,13 +111,13 @@ class LayerNormalization(Op):
             common_dtype(x, value)
             if not same_shape(broadcast_shapes(x.shape, value.shape), x.shape):
                 raise ShapeError(f"the {name} {value.shape} does not broadcast to {x.shape}")
-        statistic = TensorType(kept_shape(x.shape, self._axes(x.ndim)), _stash(x.dtype))
+        statistic = TensorType(kept_shape(x.shape, self.axes(x.ndim)), _stash(x.dtype))
         return [TensorType(x.shape, x.dtype), statistic, statistic]
 
     def evaluate(
         self, x: NDArray, scale: NDArray, bias: NDArray | None = None
     ) -> tuple[NDArray, NDArray, NDArray]:
-        axes = self._axes(x.ndim)
+        axes = self.axes(x.ndim)
         wide = x.astype(_stash(x.dtype), copy=False)
         mean = np.mean(wide, axis=axes, keepdims=True)
         deviation = wide - mean
@@ -127,7 +127,7 @@ class LayerNormalization(Op):
         return np.asarray(y if bias is None else y + bias), mean, inverse
 
     def gradient(self, dys: Any, ys: Any, x: Any, scale: Any, bias: Any = None) -> Sequence[Any]:
-        axes = self._axes(len(x.shape))
+        axes = self.axes(len(x.shape))
         dy, dmean, dinverse = dys
         mean, inverse = (statistic.astype(x.dtype) for statistic in ys[1:])
         normal = (x - mean) * inverse
@@ -150,7 +150,7 @@ class LayerNormalization(Op):
     def loops(self, nest: NestBuilder) -> None:
         (x, scale), bias = nest.operands[:2], nest.optional(2)
         y, mean_out, inverse_out = nest.outputs
-        outer = x.ndim - len(self._axes(x.ndim))
+        outer = x.ndim - len(self.axes(x.ndim))
         inner = x.shape[outer:]
         count = nest.count(inner)
         with nest.loops(x.shape[:outer], parallel=True) as row:

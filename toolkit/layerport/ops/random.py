@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from layerport.graph import Value
     from layerport.loops.ir import Expr
     from layerport.loops.nest import NestBuilder
+    from layerport.numpy_engine.emit import Emitter
 
 FIRST = 0x7FEB352D
 SECOND = 0x846CA68B
@@ -95,6 +96,30 @@ class RandomUniform(Op):
         uniform = np.multiply(x >> 8, 2.0**-24, dtype=self.dtype)
         return np.asarray(uniform.reshape(shape))
 
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        seed, step, sample = inputs
+        (y,) = outputs
+        rows, elements = y.shape[0], math.prod(y.shape[1:])
+        number = emitter.temp((rows, 1), np.uint32)
+        emitter.ufunc(np.add, [emitter.shared(_counting(rows)[:, np.newaxis]), sample], number)
+        keys = [emitter.temp((rows, 1), np.uint32) for _ in GOLDEN]
+        scratch = emitter.temp((rows, 1), np.uint32)
+        start = emitter.temp((len(GOLDEN),), np.uint32)
+        emitter.call(_start_keys, seed, self.stream & _WRAP, step, start)
+        for place, (key, golden) in enumerate(zip(keys, GOLDEN, strict=True)):
+            emitter.ufunc(np.bitwise_xor, [number, start[place : place + 1]], key)
+            emitter.ufunc(np.add, [key, emitter.constant(golden, np.uint32)], key)
+            _emit_shift(emitter, key, 16, scratch)
+            _emit_mix(emitter, key, scratch)
+        x, scratch = (emitter.temp((rows, elements), np.uint32) for _ in range(2))
+        mixed = emitter.shared(_mix(_counting(elements) + np.uint32(GOLDEN[0])))
+        emitter.ufunc(np.add, [keys[0], mixed], x)
+        _emit_shift(emitter, x, 16, scratch)
+        _emit_mix(emitter, x, scratch, keys[1])
+        emitter.ufunc(np.right_shift, [x, emitter.constant(8, np.uint32)], x)
+        emitter.copy(y, x.reshape(y.shape))
+        emitter.ufunc(np.multiply, [y, emitter.constant(2.0**-24, y.dtype)], y)
+
     def gradient(self, dy: Any, y: Any, *operands: Any) -> Sequence[Any]:
         return (None,) * len(operands)
 
@@ -129,6 +154,31 @@ def _mix(x: NDArray) -> NDArray:
     x = x ^ (x >> 15)
     x = x * np.uint32(SECOND)
     return np.asarray(x ^ (x >> 16))
+
+
+def _start_keys(seed: NDArray, stream: int, step: NDArray, keys: NDArray) -> None:
+    """The keys before the sample is mixed in."""
+    words = [_word(word) for word in (seed, stream, step)]
+    for place, golden in enumerate(GOLDEN):
+        keys[place] = _key(words, golden)[0]
+
+
+def _emit_shift(emitter: Emitter, x: NDArray, bits: int, scratch: NDArray) -> None:
+    """``x ^= x >> bits``."""
+    emitter.ufunc(np.right_shift, [x, emitter.constant(bits, np.uint32)], scratch)
+    emitter.ufunc(np.bitwise_xor, [x, scratch], x)
+
+
+def _emit_mix(
+    emitter: Emitter, x: NDArray, scratch: NDArray, second: NDArray | None = None
+) -> None:
+    """What follows the first shift of `_mix`, with a second key added in the middle."""
+    emitter.ufunc(np.multiply, [x, emitter.constant(FIRST, np.uint32)], x)
+    _emit_shift(emitter, x, 15, scratch)
+    if second is not None:
+        emitter.ufunc(np.add, [x, second], x)
+    emitter.ufunc(np.multiply, [x, emitter.constant(SECOND, np.uint32)], x)
+    _emit_shift(emitter, x, 16, scratch)
 
 
 def _key(words: Sequence[NDArray], golden: int) -> NDArray:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from layerport.loops.ir import Expr
     from layerport.loops.nest import NestBuilder
     from layerport.loops.sources import At, Source
+    from layerport.numpy_engine.emit import Emitter
 
 ResizeMode: TypeAlias = Literal["nearest", "linear", "cubic"]
 CoordinateMode: TypeAlias = Literal[
@@ -255,6 +256,20 @@ class Resize(_Resizing):
             if table.outside.any():
                 x[(slice(None),) * table.axis + (table.outside,)] = self.extrapolation_value
         return x.astype(dtype) if tables else x.copy()
+
+    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
+        (x,), (y,) = inputs, outputs
+        times = {table.axis: table.repeats for table in self.static_tables(x.shape)}
+        if None in times.values():
+            super().emit(emitter, inputs, outputs)
+            return
+        # One axis for the elements, and one along which they are repeated.
+        pairs = [(extent, times.get(axis) or 1) for axis, extent in enumerate(x.shape)]
+        apart = emitter.reshaped(y, [extent for pair in pairs for extent in pair])
+        if apart is None:
+            super().emit(emitter, inputs, outputs)
+        else:
+            emitter.copy(apart, np.expand_dims(x, tuple(range(1, 2 * x.ndim, 2))))
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         repeats = self.repeats()

@@ -109,8 +109,8 @@ class Expressions(ABC):
             self._across(expr)
         elif name == "select":
             self._select(*args)
-        elif name in ("max", "min") and expr.lanes > 1 and _bound(args) is not None:
-            self._clip(expr)
+        elif name in ("max", "min") and expr.lanes > 1 and args[0].dtype == "f32":
+            self._extreme(expr)
         elif name in ("shl", "shr") and expr.lanes > 1 and _is_splat(args[1]):
             self._shift(expr)
         else:
@@ -142,14 +142,31 @@ class Expressions(ABC):
             self._expr(value)
         self._code.add(wasm.BITSELECT if condition.lanes > 1 else wasm.SELECT)
 
-    def _clip(self, expr: Operation) -> None:
-        """The extreme of a vector and a number: a NaN in the vector stays."""
+    def _extreme(self, expr: Operation) -> None:
+        """The larger or smaller value of each lane, or NaN.
+
+        The pseudo-instructions keep a NaN of their first operand only, but cost an eighth of the
+        full ones. So: a number that is none comes last; otherwise both orders are combined, which
+        gives a NaN if either operand is one, and else twice the same bits (but for zeros).
+        """
+        code = wasm.PSEUDO_MAX if expr.name == "max" else wasm.PSEUDO_MIN
         bound = _bound(expr.args)
-        (value,) = (arg for arg in expr.args if arg is not bound)
-        assert bound is not None
-        self._expr(value)
-        self._expr(bound)
-        self._code.add(wasm.PSEUDO_MAX if expr.name == "max" else wasm.PSEUDO_MIN)
+        if bound is not None:
+            (value,) = (arg for arg in expr.args if arg is not bound)
+            self._expr(value)
+            self._expr(bound)
+            self._code.add(code)
+            return
+        for arg in expr.args:
+            self._expr(arg)
+        b, a = self._pop("v128"), self._pop("v128")
+        for first, second in ((a, b), (b, a)):
+            self._code.get(first)
+            self._code.get(second)
+            self._code.add(code)
+        self._code.add(wasm.VECTOR["or", "bool"])
+        for operand in (a, b):
+            self._code.give_back(operand)
 
     def _shift(self, expr: Operation) -> None:
         """All lanes by the same number of bits."""

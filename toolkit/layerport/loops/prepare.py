@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from layerport.dim import is_extent, same_shape
 from layerport.graph import Builder, Graph, Node, Value
+from layerport.numpy_engine.pooling import pool_first
 from layerport.ops.shape import Transpose, Unsqueeze
 
 
 def prepare(graph: Graph) -> Graph:
     """An equal graph that lowers to simpler nests."""
-    return _decomposed(graph).replay(_sink_transpose)
+    return _decomposed(pool_first(graph)).replay(_sink_transpose)
 
 
 def _decomposed(graph: Graph) -> Graph:

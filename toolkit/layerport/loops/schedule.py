@@ -16,6 +16,7 @@ from layerport.loops.functions import bit_and, remainder
 from layerport.loops.index import Index, Size
 from layerport.loops.ir import Body, For, Let, Load, Names, Position, Set, Statement, Store
 from layerport.loops.share import share_loads
+from layerport.loops.start import start_with_first
 from layerport.loops.target import Target
 from layerport.loops.unroll import unroll
 from layerport.loops.vectorise import can_vectorise, vectorise
@@ -24,7 +25,7 @@ from layerport.loops.walk import loads, statements
 
 def schedule(body: Sequence[Statement], target: Target, names: Names) -> Body:
     """Schedule the nests of a function."""
-    return share_loads(_Scheduler(target, names).body(body), names)
+    return share_loads(start_with_first(_Scheduler(target, names).body(body)), names)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class _Scheduler:
         if _has_loop(inner):
             tile = self._choose_tile(loops, inner) if _is_product(inner) else None
             if tile is not None:
-                return self._tiled(loops, self._unroll_short(inner), tile)
+                return self._unroll_short(self._tiled(loops, inner, tile))
             return _wrapped(loops, self.body(inner))
         return self._vectorised(loops, inner)
 
@@ -90,14 +91,14 @@ class _Scheduler:
         return tuple(done)
 
     def _unroll_short(self, body: Body) -> Body:
-        """Unroll innermost loops of few iterations."""
+        """Unroll the innermost loops of sums where they have few iterations."""
         done: list[Statement] = []
         for statement in body:
             if isinstance(statement, For):
                 inner = self._unroll_short(statement.body)
                 extent = statement.extent
                 short = isinstance(extent, int) and extent <= self._target.unroll
-                if short and not _has_loop(statement.body):
+                if short and not statement.parallel and not _has_loop(statement.body):
                     assert isinstance(extent, int)
                     done += unroll(statement, inner, statement.start, extent, 1, self._names)
                     continue

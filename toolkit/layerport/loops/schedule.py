@@ -18,7 +18,8 @@ from layerport.loops.ir import Body, For, Let, Load, Names, Position, Set, State
 from layerport.loops.share import share_loads
 from layerport.loops.start import start_with_first
 from layerport.loops.target import Target
-from layerport.loops.unroll import unroll
+from layerport.loops.tiles import LATENCY, Work, candidates, pieces
+from layerport.loops.unroll import side_by_side, unroll
 from layerport.loops.vectorise import can_vectorise, vectorise
 from layerport.loops.walk import loads, statements
 
@@ -122,20 +123,49 @@ class _Scheduler:
             wide = target.lanes > 1 and can_vectorise(inner, columns.variable)
             if target.lanes > 1 and not wide and columns is fastest:
                 continue
-            others = [loop for loop in loops if loop is not columns and height > 1]
+            tall = height > 1 or target.registers
+            others = [loop for loop in loops if loop is not columns and tall]
             for rows in [None, *others]:
-                width = target.columns if rows is not None or sums > 1 else target.lone_columns
-                tile = _Tile(columns, rows, wide, height, width)
-                cost = self._cost(hot, tile)
+                if target.registers:
+                    cost, tile = self._fitted(hot, columns, rows, wide, sums)
+                else:
+                    width = target.columns if rows is not None or sums > 1 else target.lone_columns
+                    tile = _Tile(columns, rows, wide, height, width)
+                    cost = self._cost(hot, tile)
                 if columns is not fastest and not wide:
                     cost += 0.5  # results far apart in memory
                 if rows is not None and not isinstance(rows.extent, int):
-                    cost += 0.01  # a run-time remainder
+                    cost *= 1.05  # a run-time remainder
                 if best is None or cost < best[0]:
                     best = cost, tile
-        if best is None or best[0] >= len(hot):
+        if best is None or best[0] >= (LATENCY if target.registers else len(hot)):
             return None
         return best[1]
+
+    def _fitted(
+        self, hot: Iterable[Load], columns: For, rows: For | None, wide: bool, sums: int
+    ) -> tuple[float, _Tile]:
+        """(cycles for each result, tile) of the fastest tile that fits into the registers."""
+        target = self._target
+        loads = [load.index for load in hot]
+        across = [i for i in loads if rows is not None and i.factor(rows.variable)]
+        along = [i for i in loads if i not in across and i.factor(columns.variable)]
+        work = Work(sums, len(along), len(across), len(loads) - len(across) - len(along))
+        count = 1 if rows is None else rows.extent
+        lanes = target.lanes if wide else 1
+        assert isinstance(columns.extent, int)
+        cycles, height, width = min(
+            candidates(
+                work,
+                columns.extent,
+                count if isinstance(count, int) else None,
+                lanes,
+                target.narrow if wide else (),
+                target.registers,
+            ),
+            key=lambda found: found[0],
+        )
+        return cycles, _Tile(columns, rows, wide, height, width)
 
     def _cost(self, hot: Iterable[Load], tile: _Tile) -> float:
         """Loads for each result and iteration."""
@@ -165,6 +195,8 @@ class _Scheduler:
     def _runtime_rows(self, rows: For, inner: Body, tile: _Tile) -> Body:
         """Full tiles of rows, then the rows that are left one by one."""
         count, columns, wide = tile.height, tile.columns, tile.wide
+        if count == 1:
+            return (replace(rows, body=self._columns(columns, inner, tile.width, wide)),)
         extent = Position(rows.stop)
         if count & (count - 1) == 0:
             full = bit_and(extent, -count)
@@ -172,16 +204,21 @@ class _Scheduler:
             full = extent - remainder(extent, count, truncated=True)
         whole = Let(self._names.fresh("v"), full)
         middle = Index.variable(whole.name)
-        together = self._columns(columns, inner, self._target.columns, wide)
+        together = self._columns(columns, inner, tile.width, wide)
         main = replace(rows, stop=middle, step=count)
         main = replace(main, body=unroll(rows, together, Index.variable(rows.variable), count, 1,
                                          self._names))  # fmt: skip
-        alone = self._columns(columns, inner, self._target.lone_columns, wide)
+        width = self._target.lone_columns
+        if self._target.registers:
+            hot = set(loads(_innermost(inner)))
+            sums = sum(isinstance(s, Set) for s in _innermost(inner))
+            width = self._fitted(hot, columns, None, wide, sums)[1].width
+        alone = self._columns(columns, inner, width, wide)
         return whole, main, replace(rows, start=middle, body=alone)
 
     def _columns(self, columns: For, body: Body, count: int, wide: bool) -> Body:
         lanes = self._target.lanes if wide else 1
-        if lanes == 1:
+        if lanes == 1 and not self._target.registers:
             count = balanced(columns.extent, count)
         return self._split(columns, body, count, lanes=lanes)
 
@@ -190,30 +227,29 @@ class _Scheduler:
         extent = loop.extent
         assert isinstance(extent, int)
         start = loop.start
-        wide = vectorise(body, loop.variable, lanes) if lanes > 1 else body
         done: list[Statement] = []
         full = extent // count * count
         variable = Index.variable(loop.variable)
         if full > count:
-            tile = self._tile(loop, body, wide, variable, count, lanes)
+            tile = self._tile(loop, body, variable, count, lanes)
             done.append(replace(loop, stop=start + full, step=count, body=tile))
         elif full:
-            done += self._tile(loop, body, wide, start, count, lanes)
+            done += self._tile(loop, body, start, count, lanes)
         if extent > full:
-            done += self._tile(loop, body, wide, start + full, extent - full, lanes)
+            done += self._tile(loop, body, start + full, extent - full, lanes)
         return tuple(done)
 
-    def _tile(
-        self, loop: For, body: Body, wide: Body, at: Index, count: int, lanes: int
-    ) -> Body:  # fmt: skip
-        vectors = count // lanes if lanes > 1 else 0
-        done: Body = ()
-        if vectors:
-            done = unroll(loop, wide, at, vectors, lanes, self._names)
-        rest = count - vectors * lanes
-        if rest:
-            done += unroll(loop, body, at + vectors * lanes, rest, 1, self._names)
-        return done
+    def _tile(self, loop: For, body: Body, at: Index, count: int, lanes: int) -> Body:
+        """`count` iterations side by side, in vectors as wide as possible."""
+        narrow = self._target.narrow if lanes > 1 else ()
+        vectors: list[tuple[Body, Index]] = []
+        singles: list[tuple[Body, Index]] = []
+        for width in pieces(count, lanes, narrow):
+            wide = vectorise(body, loop.variable, width) if width > 1 else body
+            (vectors if width > 1 or lanes == 1 else singles).append((wide, at))
+            at = at + width
+        together = [[*vectors, *singles]] if narrow else [vectors, singles]
+        return tuple(s for group in together for s in side_by_side(loop, group, self._names))
 
     # Maps -----------------------------------------------------------------------------------
 

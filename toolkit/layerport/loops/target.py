@@ -12,8 +12,11 @@ class Target:
     Attributes
     ----------
     lanes : elements of a vector; 1 where there are no vectors.
+    narrow : the lanes of smaller vectors, falling, for columns that make no full vector.
     rows, columns : the register tile of a product: rows x columns results are computed together.
     lone_columns : the columns of a tile of a single row (a sample alone, a rest of rows).
+    registers : with so many (vector) registers, the tile is chosen for each product from its
+        shape; 0 leaves it at the size above.
     packing : weights of products are stored in blocks of so many columns; 0 for row-major.
     unroll : loops of at most so many iterations inside a tile are unrolled.
     native : the math functions that the target has; the rest is built from primitives. None
@@ -23,9 +26,11 @@ class Target:
     """
 
     lanes: int = 1
+    narrow: tuple[int, ...] = ()
     rows: int = 4
     columns: int = 4
     lone_columns: int = 4
+    registers: int = 0
     packing: int = 0
     unroll: int = 1
     native: frozenset[str] | None = None

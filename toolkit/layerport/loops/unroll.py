@@ -28,10 +28,14 @@ def unroll(loop: For, body: Body, at: Index, count: int, step: int, names: Names
 
     `body` stands for the loop's body (it may be vectorised already).
     """
-    copies = []
-    for number in range(count):
-        place = {loop.variable: at + number * step}
-        copies.append(substitute(body, place, _fresh_locals(body, names)))
+    return side_by_side(loop, [(body, at + number * step) for number in range(count)], names)
+
+
+def side_by_side(loop: For, pieces: Sequence[tuple[Body, Index]], names: Names) -> Body:
+    """Bodies of a loop, each at a place of its variable, jammed where that is allowed."""
+    copies = [
+        substitute(body, {loop.variable: at}, _fresh_locals(body, names)) for body, at in pieces
+    ]
     return jam(copies, independent=loop.parallel)
 
 

@@ -32,7 +32,9 @@ def operator_network(translation: Translation) -> Network:
     for node in graph.nodes:
         builder.add(node)
     outputs = [builder.output(v, n) for v, n in zip(graph.outputs, graph.output_names, strict=True)]
-    network = Network(inputs, outputs, tuple(graph.output_names))
+    floats = [v.dtype for v in (*graph.parameters, *graph.inputs) if v.dtype.kind == "f"]
+    dtype = floats[0].name if floats else "float32"
+    network = Network(inputs, outputs, tuple(graph.output_names), dtype=dtype)
     network.labels = None if translation.labels is None else list(translation.labels)
     return network
 
@@ -65,11 +67,8 @@ class _Layers:
     ) -> None:
         self.arrays = arrays
         self.outlets = outlets
-        self.shared = {
-            value
-            for value, readers in graph.uses().items()
-            if value in graph.parameters and len(set(readers)) > 1
-        }
+        uses = graph.uses()
+        self.shared = {v for v in graph.parameters if len(set(uses.get(v, ()))) > 1}
         scopes = [node.scope for node in graph.nodes]
         self.names = Names([*scopes, *(value.name for value in graph.inputs)])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import onnx
 from layerport.errors import LayerportError, UnsupportedError
@@ -19,7 +19,7 @@ from layerport.structure import layer_config
 
 from .digest import digest
 from .nodes import NEWEST
-from .reading import translate
+from .reading import Translation, translate
 from .tensors import TensorReader
 from .writing import OLDEST, Lowered, Model, lower, to_model
 
@@ -71,8 +71,6 @@ def restore(model: onnx.ModelProto, context: ReadContext, folder: Path) -> Netwo
         return None
     try:
         return _restored(model, entry.value, context, folder)
-    except _Differs as error:
-        why = str(error)
     except LayerportError as error:
         why = str(error)
     except Exception as error:  # the metadata may be anything
@@ -81,7 +79,7 @@ def restore(model: onnx.ModelProto, context: ReadContext, folder: Path) -> Netwo
     return None
 
 
-class _Differs(Exception):  # noqa: N818
+class DiffersError(LayerportError):
     """The graph is not the one that the layers give."""
 
 
@@ -93,7 +91,7 @@ def _restored(model: onnx.ModelProto, text: str, context: ReadContext, folder: P
     arrays = _weights(model, expected, lowered, context, folder)
     changed = _structure(model, expected, arrays, context, folder)
     if changed:
-        raise _Differs(changed)
+        raise DiffersError(changed)
     for name, full in expected.weights.items():
         layer, weight = lowered.weights[full]
         layer.place(weight, arrays[name])
@@ -112,16 +110,14 @@ def _weights(
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     missing = [name for name in expected.weights if name not in tensors]
     if missing:
-        raise _Differs(f"the weights {', '.join(missing)} are not in the file any more")
+        raise DiffersError(f"the weights {', '.join(missing)} are not in the file any more")
     read = TensorReader(context, folder)
     arrays = {name: read(tensors[name]) for name in expected.weights}
     parameters = {value.name: value for value in lowered.graph.parameters}
     for name, full in expected.weights.items():
-        wanted = parameters.get(full)
-        if wanted is None:  # a weight that inference does not read
-            continue
+        wanted = parameters[full]
         if arrays[name].shape != wanted.shape or arrays[name].dtype != wanted.dtype:
-            raise _Differs(f"the weight {name} is {arrays[name].dtype}{arrays[name].shape} now")
+            raise DiffersError(f"the weight {name} is {arrays[name].dtype}{arrays[name].shape} now")
     return arrays
 
 
@@ -145,6 +141,6 @@ def _structure(
     return "" if ours == theirs else "another tool has changed the graph"
 
 
-def _ports(translation: Any) -> Any:
+def _ports(translation: Translation) -> tuple[list[str], list[str]]:
     graph = translation.graph
     return [value.name for value in graph.inputs], list(graph.output_names)

@@ -192,9 +192,8 @@ def _declared(value: onnx.ValueInfoProto, names: Mapping[str, str], context: Rea
         )
     extents: list[Extent] = []
     for axis, extent in enumerate(value.type.tensor_type.shape.dim):
-        if extent.HasField("dim_value"):
-            if extent.dim_value < 0:
-                context.fail(f"it declares the extent {extent.dim_value}", f"input {value.name!r}")
+        # Some exporters write -1 for what is unknown.
+        if extent.HasField("dim_value") and extent.dim_value >= 0:
             extents.append(extent.dim_value)
         elif extent.dim_param:
             extents.append(Dim(names.get(extent.dim_param, extent.dim_param)))

@@ -8,7 +8,7 @@ from layerport.network import Network
 
 from . import flag_option, metadata, opset_option
 from .storing import LARGEST, store_beside, write_model
-from .writing import Model, lower, to_model
+from .writing import OPSET, Model, lower, to_model
 
 
 def save(network: Network, context: WriteContext) -> None:
@@ -19,7 +19,11 @@ def save(network: Network, context: WriteContext) -> None:
     UnsupportedError : naming every operator that ONNX cannot express.
     """
     lowered = lower(network, context.registry)
-    model = to_model(network, lowered, opset_option(context.options))
+    opset = opset_option(context.options)
+    model = to_model(network, lowered, opset)
+    if opset is None and model.opset != OPSET:
+        context.note("notice", f"it needs operator set {model.opset}; runtimes older than that "
+                     "cannot run it")  # fmt: skip
     arrays = lowered.arrays
     tensors = {name: arrays[full] for name, full in model.weights.items()}
     tensors |= model.constants

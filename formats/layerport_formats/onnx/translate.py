@@ -74,7 +74,7 @@ class Translator:
     ----------
     context : refuses what is wrong.
     read : reads tensors.
-    functions : of the file.
+    model_functions : of the file, by domain and name.
     ops : the operators that are known, by ONNX's name.
     values_bound : whether a caller can give data for inputs that shapes depend on; then
         `NeedsValueError` names them, otherwise they are problems.

@@ -175,12 +175,14 @@ class Model:
     proto : the model without the arrays.
     constants : name -> array.
     weights : name of an initializer -> name of the graph's parameter.
+    opset : the operator set.
     literal : whether every operator is written as it is, none by its definition.
     """
 
     proto: onnx.ModelProto
     constants: dict[str, NDArray]
     weights: dict[str, str]
+    opset: int
     literal: bool
 
 
@@ -207,7 +209,7 @@ def to_model(network: Network, lowered: Lowered, opset: int | None = None) -> Mo
         graph=proto,
     )
     literal = len(graph.nodes) == len(lowered.graph.nodes)
-    return Model(model, writer.constants, writer.weights, literal)
+    return Model(model, writer.constants, writer.weights, version, literal)
 
 
 def _weight_names(lowered: Lowered) -> dict[str, str]:

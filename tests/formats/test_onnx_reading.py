@@ -530,3 +530,16 @@ def test_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
                  dict(zip(names, shapes, strict=True)), {"y": None})  # fmt: skip
     want = np.einsum(equation, *arrays)
     np.testing.assert_allclose(backend.run_model(made, arrays)[0], want, rtol=1e-5)
+
+
+def test_another_dtype(tmp_path: Path) -> None:
+    """Constants, and the dtypes that operators name, follow the network's."""
+    nodes = [node("Cast", "x", "a", to=1), node("Mul", "a half", "b"), node("Shape", "x", "s"),
+             node("ConstantOfShape", "s", "z"), node("Concat", "b z", "y", axis=0)]  # fmt: skip
+    made = model(nodes, {"x": ["N", 3]}, {"y": [None, 3]}, {"half": np.float32(0.5)})
+    network = lp.load(write(made, tmp_path), dtype="float64")
+    x = np.random.default_rng(0).standard_normal((2, 3))
+    want = np.concatenate([x * 0.5, np.zeros((2, 3))])
+    np.testing.assert_array_equal(network.predict(x), want)
+    lp.save(network, tmp_path / "again.onnx")
+    np.testing.assert_array_equal(lp.load(tmp_path / "again.onnx").predict(x), want)

@@ -46,7 +46,11 @@ class Operator(Layer):
         if missing:
             raise LayerportError(f"no array is given for the operands {', '.join(missing)}")
         self.arrays = {name: np.asarray(array) for name, array in self.arrays.items()}
+        # What changes with the layer's dtype: constants, and dtypes that the operator names.
         self._following = {n for n, a in self.arrays.items() if a.dtype.name == self.dtype}
+        self._named = [
+            key for key, v in self.op.attributes.items() if isinstance(v, str) and v == self.dtype
+        ]
 
     def build(self, input_shape: Any) -> Mapping[str, Weight]:
         return {
@@ -75,8 +79,14 @@ class Operator(Layer):
                 operands.append(Tensor(builder, value))
         # Not through the operator itself, which computes where no operand is a Tensor.
         values = [None if x is None else x.value for x in operands]
-        made = tuple(Tensor(builder, value) for value in builder.add(self.op, *values))
+        made = tuple(Tensor(builder, value) for value in builder.add(self.current_op, *values))
         return made[0] if len(made) == 1 else made
+
+    @property
+    def current_op(self) -> Op:
+        """The operator for the dtype that the layer has now."""
+        changes = {key: self.dtype for key in self._named}
+        return dataclasses.replace(self.op, **changes) if changes else self.op
 
     def _constant(self, name: str) -> NDArray:
         """A constant in the dtype that the layer has now."""
@@ -89,7 +99,7 @@ class Operator(Layer):
             "name": self.name,
             "trainable": self.trainable,
             "dtype": self.dtype,
-            "op": {"name": self.op.name, **_plain(self.op.attributes)},
+            "op": {"name": self.op.name, **_plain(self.current_op.attributes)},
             "operands": list(self.operands),
             "arrays": {name: self._array_config(name, self.arrays[name]) for name in self.arrays},
         }

@@ -11,7 +11,6 @@ import numpy as np
 
 from layerport.dim import broadcast_shapes, same_shape
 from layerport.graph import Graph
-from layerport.numpy_engine.blocks import lower_max_pool, lower_max_pool_grad
 from layerport.numpy_engine.composite import (
     Rule,
     batch_normalization,
@@ -30,6 +29,7 @@ from layerport.numpy_engine.convolution import (
     lower_input_grad,
     lower_weight_grad,
 )
+from layerport.numpy_engine.maxpool import lower_max_pool, lower_max_pool_grad
 from layerport.op import OURS, NDArray, Op
 from layerport.ops.activation import Gelu, HardSigmoid, HardSwish, Mish, PRelu, Softsign
 from layerport.ops.base import Elementwise

@@ -77,7 +77,7 @@ class _Pool(Windowed):
         return None if full == self else build.add(full, *inputs)
 
 
-def _lowest(dtype: np.dtype[Any]) -> Any:
+def lowest_number(dtype: np.dtype[Any]) -> Any:
     return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 
@@ -117,21 +117,13 @@ class MaxPool(_Pool):
 
     def evaluate(self, x: NDArray) -> NDArray | tuple[NDArray, ...]:
         axes = self.axes(x.shape[2:], self.kernel_shape)
-        y = np.full(x.shape[:2] + tuple(a.count for a in axes), _lowest(x.dtype), x.dtype)
+        y = np.full(x.shape[:2] + tuple(a.count for a in axes), lowest_number(x.dtype), x.dtype)
         if self.indices:
             return y, self._search(x, axes, y)
         for tap in taps(axes):
             part = tap.of(y)
             np.maximum(part, tap.read(x), out=part)
         return y
-
-    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
-        (x,), y = inputs, outputs[0]
-        axes = self.axes(x.shape[2:], self.kernel_shape)
-        if self.indices:
-            super().emit(emitter, inputs, outputs)
-        else:
-            fold_taps(emitter, np.maximum, axes, x, y, _lowest(x.dtype))
 
     def _search(self, x: NDArray, axes: Sequence[Axis], y: NDArray) -> NDArray:
         """Fill `y` with the maxima; returns where they are."""
@@ -160,7 +152,7 @@ class MaxPool(_Pool):
         plain, pads = self.unpadded(x.shape[2:])
         if plain is self or self.indices:
             return None
-        return build.one(plain, padded(build, x, pads, _lowest(x.dtype)))
+        return build.one(plain, padded(build, x, pads, lowest_number(x.dtype)))
 
     def loops(self, nest: NestBuilder) -> None:
         (x,) = nest.operands
@@ -231,20 +223,6 @@ class MaxPoolGrad(_Pool):
             left &= ~hit
         return dx
 
-    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
-        (dy, x, y), (dx,) = inputs, outputs
-        hit, waiting = emitter.temp_like(y, bool), emitter.temp_like(y, bool)
-        slope = emitter.temp_like(dy)
-        emitter.fill(dx, 0)
-        emitter.fill(waiting, True)
-        for tap in taps(self.axes(x.shape[2:], self.kernel_shape)):
-            here, left = tap.of(hit), tap.of(waiting)
-            emitter.ufunc(np.equal, [tap.read(x), tap.of(y)], here)
-            emitter.ufunc(np.logical_and, [here, left], here)
-            emitter.ufunc(np.greater, [left, here], left)
-            emitter.ufunc(np.multiply, [tap.of(dy), here], tap.of(slope))
-            emitter.ufunc(np.add, [tap.read(dx), tap.of(slope)], tap.read(dx))
-
     def simplify(self, build: Builder, dy: Value, x: Value, y: Value) -> Sequence[Value] | None:
         return self.simpler(build, x.shape[2:], dy, x, y)
 
@@ -252,7 +230,7 @@ class MaxPoolGrad(_Pool):
         plain, pads = self.unpadded(x.shape[2:])
         if plain is self:
             return None
-        around = build.one(plain, dy, padded(build, x, pads, _lowest(x.dtype)), y)
+        around = build.one(plain, dy, padded(build, x, pads, lowest_number(x.dtype)), y)
         return padded(build, around, tuple(-pad for pad in pads))
 
     def loops(self, nest: NestBuilder) -> None:

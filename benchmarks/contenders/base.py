@@ -5,6 +5,9 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.data import Samples
 from benchmarks.networks import Network
 
@@ -60,3 +63,8 @@ class Contender(abc.ABC):
     def batch_of(self, count: int) -> Any:
         """The first samples, as `predict` takes them."""
         return self.samples.x[:count].copy()
+
+
+def channels_first(x: NDArray[Any]) -> NDArray[Any]:
+    """A batch with channels before rows and columns, if it is one of images."""
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if x.ndim == 4 else x)

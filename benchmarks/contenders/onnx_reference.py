@@ -10,8 +10,8 @@ import layerport as lp
 from onnx.reference import ReferenceEvaluator
 
 from benchmarks import networks as spec
-from benchmarks.contenders.base import Contender
-from benchmarks.contenders.layerport_numpy import build
+from benchmarks.contenders.base import Contender, channels_first
+from benchmarks.contenders.layerport_network import build
 from benchmarks.data import Samples
 
 
@@ -22,7 +22,7 @@ class OnnxReference(Contender):
 
     def __init__(self, network: spec.Network, threads: int, samples: Samples) -> None:
         super().__init__(network, threads, samples)
-        made = build(network)
+        made = build(network, channels_first=True)
         self._parameters = sum(array.size for array in made.parameters.values())
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
@@ -33,6 +33,9 @@ class OnnxReference(Contender):
     @property
     def parameters(self) -> int:
         return self._parameters
+
+    def batch_of(self, count: int) -> Any:
+        return channels_first(self.samples.x[:count])
 
     def predict(self, x: Any) -> Any:
         return self._evaluator.run(None, {self._input: x})

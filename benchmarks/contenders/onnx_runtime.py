@@ -10,8 +10,8 @@ import layerport as lp
 import onnxruntime
 
 from benchmarks import networks as spec
-from benchmarks.contenders.base import Contender
-from benchmarks.contenders.layerport_numpy import build
+from benchmarks.contenders.base import Contender, channels_first
+from benchmarks.contenders.layerport_network import build
 from benchmarks.data import Samples
 
 
@@ -22,7 +22,7 @@ class OnnxRuntime(Contender):
 
     def __init__(self, network: spec.Network, threads: int, samples: Samples) -> None:
         super().__init__(network, threads, samples)
-        made = build(network)
+        made = build(network, channels_first=True)
         self._parameters = sum(array.size for array in made.parameters.values())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -37,6 +37,9 @@ class OnnxRuntime(Contender):
     @property
     def parameters(self) -> int:
         return self._parameters
+
+    def batch_of(self, count: int) -> Any:
+        return channels_first(self.samples.x[:count])
 
     def predict(self, x: Any) -> Any:
         return self._session.run(None, {self._input: x})

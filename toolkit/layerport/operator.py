@@ -85,7 +85,7 @@ class Operator(Layer):
     @property
     def current_op(self) -> Op:
         """The operator for the dtype that the layer has now."""
-        changes = {key: self.dtype for key in self._named}
+        changes = dict.fromkeys(self._named, self.dtype)
         return dataclasses.replace(self.op, **changes) if changes else self.op
 
     def _constant(self, name: str) -> NDArray:

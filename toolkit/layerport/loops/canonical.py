@@ -80,7 +80,7 @@ def _ordered(loops: list[For], inner: Body) -> Statement:
         return loops[0]
     weights_last = sorted(
         (e for e in expressions(inner) if isinstance(e, Load)),
-        key=lambda load: load.buffer.kind == "weight",
+        key=lambda load: load.buffer.kind in ("weight", "state"),
     )
     guide = next((e for e in weights_last if any(e.index.factor(n) for n in names)), None)
     if guide is None:

@@ -37,9 +37,10 @@ from layerport.loops.prepare import prepare
 from layerport.loops.schedule import schedule
 from layerport.loops.sources import At, Emitter, Result, Source, as_index, dtype_of, view_source
 from layerport.loops.target import Target
+from layerport.loops.updates import OverwrittenError, check_updates
 from layerport.loops.views import Batch, MixedBatchError, View, strides_for, viewed
 from layerport.loops.walk import renumbered
-from layerport.loops.weights import Weights
+from layerport.loops.weights import Shared, Weights
 from layerport.op import NDArray, Op
 from layerport.ops.base import Elementwise
 
@@ -49,7 +50,9 @@ LONGEST_CHAIN = 12
 """So many elementwise operators are written as one expression before it gets a name."""
 
 
-def lower(graph: Graph, target: Target, *, batch: int | None = None) -> Program:
+def lower(
+    graph: Graph, target: Target, *, batch: int | None = None, shared: Shared | None = None
+) -> Program:
     """Lower a graph to loops, scheduled for a target.
 
     Parameters
@@ -59,6 +62,7 @@ def lower(graph: Graph, target: Target, *, batch: int | None = None) -> Program:
     batch : the largest batch that the program can take at once; None chooses it so that
         temporaries stay within the target's arena. Where `Program.splittable`, a longer batch can
         be computed block by block.
+    shared : makes states of all parameters, which other programs may work on, too.
 
     Raises
     ------
@@ -68,11 +72,23 @@ def lower(graph: Graph, target: Target, *, batch: int | None = None) -> Program:
     prepared = prepare(graph)
     _check(prepared)
     try:
-        return _Lowering(prepared, target, batch).run()
+        return _lowered(prepared, target, batch, shared)
     except MixedBatchError:
+        if graph.updates:
+            raise
         dim = next(iter(prepared.dims), "")
-        one = _Lowering(prepare(graph.bind({dim: 1})), target, None).run()
+        one = _lowered(prepare(graph.bind({dim: 1})), target, None, shared)
         return with_batch(one, graph, Batch(dim, "n", 1))
+
+
+def _lowered(graph: Graph, target: Target, batch: int | None, shared: Shared | None) -> Program:
+    """Parameters are updated where they lie, save those whose old values are needed afterwards."""
+    in_place = {parameter for parameter, _ in graph.updates}
+    while True:
+        try:
+            return _Lowering(graph, target, batch, shared, in_place).run()
+        except OverwrittenError as error:
+            in_place -= error.parameters
 
 
 def _check(graph: Graph) -> None:
@@ -106,18 +122,31 @@ def _capacity(graph: Graph, groups: Sequence[Group], target: Target) -> int:
 class _Lowering(Memory):
     """One run of `lower`."""
 
-    def __init__(self, graph: Graph, target: Target, batch: int | None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        target: Target,
+        batch: int | None,
+        shared: Shared | None,
+        in_place: set[Value],
+    ) -> None:
         self._graph = graph
         self._target = target
-        self._names = Names()
+        self._names = Names() if shared is None else shared.names
         self._groups = group(graph, widest=target.rows)
         dim = next(iter(graph.dims), "")
         capacity = batch or (_capacity(graph, self._groups, target) if dim else 1)
         self._batch = Batch(dim, self._names.fresh("n"), capacity)
+        self._weights = Weights(self._names, {parameter for parameter, _ in graph.updates}, shared)
+        self._updated = {p: self._weights.view(p) for p, _ in graph.updates if p in in_place}
         self._places = Places(
-            graph, self._groups, self._batch, self._names, compact_views=target.lanes == 1
+            graph,
+            self._groups,
+            self._batch,
+            self._names,
+            compact_views=target.lanes == 1,
+            updated={v: self._updated[p] for p, v in graph.updates if p in in_place},
         )
-        self._weights = Weights(self._names, {parameter for parameter, _ in graph.updates})
         self._scratch: list[Buffer] = []
         self._functions: list[Function] = []
 
@@ -130,6 +159,7 @@ class _Lowering(Memory):
         self._update()
         symbol = self._batch.variable if self._batch.dim else ""
         naive = self._functions
+        check_updates(naive, {view.buffer: p for p, view in self._updated.items()})
         done, weights = pack_weights(
             [self._scheduled(function) for function in naive],
             self._weights.buffers,
@@ -352,6 +382,8 @@ class _Lowering(Memory):
         pairs = []
         for parameter, value in self._graph.updates:
             view = self._view(value)
+            if view == self._weights.view(parameter):
+                continue  # computed there
             if view.buffer.kind == "state":
                 kept = self.temporary(view.shape, view.buffer.dtype)
                 self._copy(view, kept, "keep before updates")

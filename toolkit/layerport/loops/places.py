@@ -2,13 +2,14 @@
 
 A result of a convolution or pooling lies channels last, and operators that follow keep the order.
 Then places are handed *backwards*: what a transposition or reshape turns into an output is
-computed in that output's buffer, and what is concatenated or padded inside the larger buffer.
+computed in that output's buffer, and what is concatenated or padded inside the larger buffer. What
+a parameter becomes is computed where the parameter lies, if the caller says so (`updated`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from layerport.graph import Graph, Node, Value
 from layerport.loops.fusion import Group, is_view, lays_operands
@@ -43,6 +44,7 @@ class Places:
         names: Names,
         *,
         compact_views: bool,
+        updated: Mapping[Value, View],
     ) -> None:
         self.views: dict[Value, View] = {}
         self.in_place: set[tuple[Node, int]] = set()
@@ -56,6 +58,8 @@ class Places:
         for value in graph.inputs:
             self.views[value] = self._new(value, tuple(range(value.ndim)), "input")
         self._choose_orders(graph)
+        for value, view in updated.items():
+            self._claim(value, view)
         for value in graph.outputs:
             view = self._new(value, tuple(range(value.ndim)), "output")
             self.outputs.append(view.buffer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from layerport.dim import static_shape
 from layerport.errors import UnsupportedError
 from layerport.graph import Value
 from layerport.loops.index import Index
-from layerport.loops.ir import STORED_TYPES, Body, Buffer, For, Kind, Load, Names
+from layerport.loops.ir import STORED_TYPES, Body, Buffer, For, Load, Names
 from layerport.loops.sources import (
     At,
     Emitter,
@@ -34,6 +34,38 @@ class _Trial:
     accesses: list[tuple[Index, ...]] = field(default_factory=list)
 
 
+@dataclass
+class Shared:
+    """Parameters that several programs work on, and where all of them take identifiers from.
+
+    Attributes
+    ----------
+    arrays : by the name of the parameter, its elements at the start.
+    buffers : the state of each parameter that a program has met, row-major.
+    """
+
+    arrays: Mapping[str, NDArray]
+    names: Names = field(default_factory=Names)
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+
+    def state(self, value: Value) -> Buffer:
+        """The buffer of a parameter."""
+        if value.name not in self.buffers:
+            data = self.arrays.get(value.name)
+            flat = None if data is None else stored(np.ascontiguousarray(data)).reshape(-1)
+            self.buffers[value.name] = new_state(self.names, value, flat)
+        return self.buffers[value.name]
+
+
+def new_state(names: Names, value: Value, data: NDArray | None = None) -> Buffer:
+    """A buffer for a parameter that changes: row-major, as whoever fills or saves it expects."""
+    shape = static_shape(value.shape)
+    size = int(np.prod(shape, dtype=np.int64))
+    dtype = dtype_of(value.dtype)
+    strides = strides_for(shape)
+    return Buffer(names.fresh("w"), size, dtype, "state", data, value.name, shape, strides)
+
+
 class Weights:
     """The weights of a program.
 
@@ -41,12 +73,14 @@ class Weights:
     ----------
     names : where identifiers come from.
     states : parameters that the program updates.
+    shared : parameters that other programs work on, too; None where there are none.
     """
 
-    def __init__(self, names: Names, states: set[Value]) -> None:
+    def __init__(self, names: Names, states: set[Value], shared: Shared | None = None) -> None:
         self.buffers: list[Buffer] = []
         self._names = names
         self._states = states
+        self._shared = shared
         self._views: dict[Value, View] = {}
         self._trials: dict[Value, _Trial] = {}
         self._tables: dict[Any, Value] = {}
@@ -58,6 +92,8 @@ class Weights:
             number = number_source(value.constant, shape)
             if number is not None:
                 return number
+        if self._is_state(value):
+            self.view(value)
         if value in self._views:
             return view_source(self._views[value], emitter, value.constant)
         if value not in self._trials:
@@ -83,6 +119,10 @@ class Weights:
             self._settle(value, tuple(range(value.ndim)))
         return self._views[value]
 
+    def _is_state(self, value: Value) -> bool:
+        shared = self._shared is not None and value.constant is None
+        return shared or value in self._states
+
     def settle(self, body: Body) -> bool:
         """Choose the layouts of what a nest (read once, row-major) uses; False if there is none.
 
@@ -96,16 +136,21 @@ class Weights:
         return bool(trials)
 
     def _settle(self, value: Value, order: Order) -> None:
-        plain = self._row_major(value)
         shape = static_shape(value.shape)
+        if self._is_state(value):
+            shared = self._shared
+            state = shared.state(value) if shared else new_state(self._names, value)
+            self.buffers.append(state)
+            self._views[value] = View(state, shape, state.strides)
+            return
+        plain = self._row_major(value)
         strides = strides_for(shape, order)
         data = plain.buffer.data
-        kind: Kind = "state" if value in self._states else "weight"
         buffer = Buffer(
             self._names.fresh("w"),
             plain.buffer.size,
             plain.buffer.dtype,
-            kind,
+            "weight",
             None if data is None else np.ascontiguousarray(data.transpose(order)).reshape(-1),
             value.name if value.constant is None else "",
             shape,

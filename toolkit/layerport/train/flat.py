@@ -115,10 +115,12 @@ def trainable_weights(network: Layer, recording: Recording) -> list[tuple[str, L
     return found
 
 
-def arrange(weights: Sequence[tuple[str, Layer, str]], optimizer: Optimizer) -> list[Group]:
+def arrange(
+    weights: Sequence[tuple[str, Layer, str]], optimizer: Optimizer, *, flat: bool = True
+) -> list[Group]:
     """Lay weights out as the optimizer wants them: one vector a dtype, or each on its own."""
     fill = optimizer.slots()
-    if not optimizer.flat:
+    if not (optimizer.flat and flat):
         return [_group(path, [(path, x, w)], fill) for path, x, w in weights]
     kinds: dict[np.dtype[Any], list[tuple[str, Layer, str]]] = {}
     for path, layer, weight in weights:

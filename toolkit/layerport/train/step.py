@@ -88,19 +88,22 @@ def training_step(
     objective: Objective,
     optimizer: Optimizer,
     prepare: Callable[[Graph], Graph] | None = None,
+    *,
+    flat: bool = True,
 ) -> Step:
     """Derive the step that makes an objective smaller.
 
     Parameters
     ----------
     prepare : rewrites the objective's graph before it is differentiated.
+    flat : whether weights may be laid into one vector; else each is a parameter of its own.
 
     Raises
     ------
     TrainingError : when no weight can be trained.
     UnsupportedError : naming every operator on the way that has no derivative.
     """
-    groups = arrange(trainable_weights(network, objective.recording), optimizer)
+    groups = arrange(trainable_weights(network, objective.recording), optimizer, flat=flat)
     graph = objective.graph if prepare is None else prepare(objective.graph)
     values = {value.name: value for value in graph.parameters}
     wrt = [values[member.path] for group in groups for member in group.members]

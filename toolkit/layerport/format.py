@@ -141,12 +141,14 @@ class Format:
     suffixes : with the dot, the usual one first.
     description : one line.
     options : name -> one line of help, for ``--option NAME=VALUE``.
+    folder : what is written is a folder of files; `WriteContext.path` is then where to make it.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
     description: ClassVar[str]
     options: ClassVar[Mapping[str, str]] = {}
+    folder: ClassVar[bool] = False
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """Whether a file that starts with `head` is of this format: the content decides."""
@@ -171,6 +173,13 @@ class Format:
         UnsupportedError : naming everything that the format cannot hold, before writing.
         """
         raise UnsupportedError(f"the format {self.name} cannot be written")
+
+    def owns(self, path: Path) -> bool:
+        """Whether a folder holds what `write` makes and nothing else, so that it may be replaced.
+
+        Only asked where `folder` is set, of folders that are not empty.
+        """
+        return False
 
     def run(self, path: Path, inputs: Sequence[NDArray], network: Network) -> list[NDArray]:
         """Compute the outputs of a written file in its own runtime, for verification.
@@ -343,7 +352,7 @@ def save(
     strict: bool = False,
     **options: Any,
 ) -> Report:
-    """Write a network to a file, whole or not at all.
+    """Write a network to a file (of some formats: a folder), whole or not at all.
 
     Parameters
     ----------
@@ -422,6 +431,7 @@ def check_target(
     ------
     UnsupportedError : the format is not known, or has no writer, or not these options.
     FileNotFoundError : there is no folder for the file. IsADirectoryError : it is a folder.
+    NotADirectoryError, FileExistsError : what stands in the place of a folder must not be replaced.
     """
     target = Path(path)
     fmt = find_format(target, format, default_registry(), reading=False)
@@ -435,23 +445,64 @@ def check_target(
         )
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent}; make it first")
-    if target.is_dir():
+    if fmt.folder:
+        _check_folder(fmt, target)
+    elif target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; name a file")
     return fmt
 
 
+def _check_folder(fmt: Format, target: Path) -> None:
+    """Refuse to replace a file, or a folder with anything in it that is not the format's."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise NotADirectoryError(f"{target} is a file; {fmt.name} writes a folder")
+    if any(target.iterdir()) and not fmt.owns(target):
+        raise FileExistsError(
+            f"{target} holds more than {fmt.name} writes, and would be replaced; "
+            "name a new or empty folder"
+        )
+
+
 def _commit(context: WriteContext, report: Report) -> None:
     """Move what was written to its place, the main file last."""
-    made = sorted(Path(context.folder).iterdir(), key=lambda p: p == context.path)
-    for file in made:
-        _sync(file)
-        place = context.target.parent / file.name
-        size = file.stat().st_size
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copymode(place, file)
-        file.replace(place)
-        report.files[place] = size
+    made = sorted(context.folder.iterdir(), key=lambda p: p == context.path)
+    for thing in made:
+        place = context.target.parent / thing.name
+        if thing.is_dir():
+            report.files |= _place_folder(thing, place)
+        else:
+            report.files[place] = _place_file(thing, place)
     _sync(context.target.parent)
+
+
+def _place_file(file: Path, place: Path) -> int:
+    """Move a file to its place in one step; returns its size."""
+    _sync(file)
+    size = file.stat().st_size
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copymode(place, file)
+    file.replace(place)
+    return size
+
+
+def _place_folder(folder: Path, place: Path) -> dict[Path, int]:
+    """Move a folder to its place; what stood there goes first, and returns if that fails."""
+    inside = sorted(path for path in folder.rglob("*") if path.is_file())
+    sizes = {place / path.relative_to(folder): path.stat().st_size for path in inside}
+    for path in [*inside, folder]:
+        _sync(path)
+    before = folder.with_name(f".{folder.name}.before")
+    if place.exists():
+        place.rename(before)
+    try:
+        folder.rename(place)
+    except BaseException:
+        if before.exists():
+            before.rename(place)
+        raise
+    return sizes
 
 
 def _sync(path: Path) -> None:

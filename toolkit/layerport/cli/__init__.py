@@ -142,6 +142,8 @@ def _exit_code(error: Exception) -> int:
 
     if isinstance(error, (LossError, VerificationError, DivergenceError)):
         return FAILED
+    if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError)):
+        return WRONG_USAGE
     if isinstance(error, (ModelFileError, OSError)):
         return REFUSED
     if isinstance(error, UnsupportedError):

@@ -29,6 +29,7 @@ MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 COUNT = click.IntRange(min=1)
 UNFOLDED = 10_000
 FILE = click.Path(dir_okay=False, path_type=Path)
+PATH = click.Path(path_type=Path)
 
 
 def console() -> Console:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from layerport.cli.common import COUNT, FILE, MODEL, layer_classes, layers_option, options_of, say
+from layerport.cli.common import COUNT, MODEL, PATH, layer_classes, layers_option, options_of, say
 
 
 @click.command("convert")
 @click.argument("source", type=MODEL)
-@click.argument("target", type=FILE)
+@click.argument("target", type=PATH)
 @click.option("--from", "source_format", metavar="FORMAT", help="Instead of going by the content.")
 @click.option("--to", "target_format", metavar="FORMAT", help="Instead of going by the suffix.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE",

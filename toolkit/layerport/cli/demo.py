@@ -43,7 +43,7 @@ def command(folder: Path, as_json: bool) -> int:
 
 
 def _name(fmt: Format) -> str:
-    suffix = fmt.suffixes[0]
+    suffix = fmt.suffixes[0] if fmt.suffixes else f"-{fmt.name}"
     return "digits-v2.json" if suffix == ".json" else f"digits{suffix}"
 
 

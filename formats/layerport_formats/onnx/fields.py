@@ -153,6 +153,7 @@ def defaults_of(schema: onnx.defs.OpSchema | None) -> Fields:
     for name, described in schema.attributes.items() if schema is not None else ():
         if described.default_value.type and _kind(described) != "STRINGS":
             value = helper.get_attribute_value(described.default_value)
+            value = tuple(value) if isinstance(value, list) else value
             found[name] = value.decode() if isinstance(value, bytes) else value
     return found
 
@@ -169,7 +170,7 @@ def _from_attribute(value: Any, field: dataclasses.Field[Any]) -> Any:
         return bool(value)
     if kind.startswith("str") and isinstance(value, int):
         return dtype_name(value)
-    return tuple(value) if isinstance(value, list) else value
+    return value
 
 
 IGNORED: Mapping[str, frozenset[str]] = {

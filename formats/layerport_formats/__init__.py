@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 
 from layerport.hookspecs import hookimpl
 
+from layerport_formats.c import CFormat
+from layerport_formats.go import GoFormat
 from layerport_formats.hdf5 import Hdf5Format
+from layerport_formats.java import JavaFormat
 from layerport_formats.javascript import JavaScriptFormat
 from layerport_formats.layers_json import LayersJsonFormat
 from layerport_formats.onnx import OnnxFormat
+from layerport_formats.python import PythonFormat
+from layerport_formats.rust import RustFormat
 
 if TYPE_CHECKING:
     from layerport.format import Format
@@ -23,4 +28,9 @@ def layerport_formats() -> list[Format]:
         Hdf5Format(),
         OnnxFormat(),
         JavaScriptFormat(),
+        CFormat(),
+        RustFormat(),
+        GoFormat(),
+        JavaFormat(),
+        PythonFormat(),
     ]

@@ -307,6 +307,45 @@ def _gradients(x: Any) -> list[Any]:
     ]  # fmt: skip
 
 
+def _recurrences(x: Any, lengths: Any) -> list[Any]:
+    """Every recurrence in both directions, and the operators of its training."""
+    found: list[Any] = []
+    for kind, gates, fields in (
+        (ops.RNN, 1, {"activations": ("Elu", "Softplus")}),
+        (ops.GRU, 3, {}),
+        (ops.GRU, 3, {"linear_before_reset": 1, "clip": 0.7}),
+        (ops.LSTM, 4, {}),
+        (ops.LSTM, 4, {"input_forget": 1, "activations": ("HardSigmoid", "Tanh", "Softsign") * 2}),
+    ):
+        op = kind(5, "bidirectional", **fields)
+        w, r = weights(x, 2, gates * 5, 3, seed=1), weights(x, 2, gates * 5, 5, seed=2) * 0.5
+        given = [np.swapaxes(x, 0, 1), w, r, weights(x, 2, gates * 10, seed=3), lengths]
+        given += [weights(x, 2, 1, 5, seed=4) + x[:, 0, :1] for _ in range(op.states)]
+        if kind is ops.LSTM:
+            given.append(weights(x, 2, 15, seed=5))
+        traced = op.traced()(*given)
+        slopes = list(traced[: 1 + op.states])
+        back = getattr(ops, f"{kind.__name__}Grad")(**op.attributes)
+        peepholes = given[7] if len(given) > 7 else None
+        flowed = back(r, traced[-1], lengths, peepholes, *(y * 2 for y in slopes))
+        product = ops.RecurrentWeightGrad()(flowed[0], traced[-2])
+        # What is kept of steps behind a sequence may be anything.
+        within = (np.arange(4)[:, None] < lengths[None, :]).astype(x.dtype)
+        kept = traced[-1] * within.reshape(1, 4, 1, 1, -1)
+        found += [*op(*given), *traced[:-1], kept, *flowed, product]
+        found += list(kind(5, "reverse")(given[0], w[:1], r[:1]))
+    return found
+
+
+def _elements(x: Any, i: Any) -> list[Any]:
+    places = np.argsort(constant(4, 6), axis=0)[None] + (i * 0).astype(np.int64)[:, :, None]
+    return [
+        *(ops.CumSum(1, *options)(x) for options in ((0, 0), (1, 0), (0, 1), (1, 1))),
+        ops.CumSum(1)(i), ops.GatherElements(1)(x, places),
+        ops.ScatterElements(1)(x, places, x * 2), ops.ScatterElements(1, "add")(x, places, x),
+    ]  # fmt: skip
+
+
 def _random(seed: Any) -> Any:
     return ops.RandomUniform((6, 3, 4), 5)(
         seed.astype("uint32"), seed.astype("uint32") * 3, seed.astype("uint32")
@@ -422,4 +461,6 @@ CASES = [
     Case("gradients", [IMAGE], _gradients),
     Case("fixed_batch", [((3, 4), "f")], lambda x: ops.relu(x @ weights(x, 4, 2))),
     Case("random", [((), "i9")], _random),
+    Case("recurrences", [((None, 4, 3), "f"), ((None,), "i5")], _recurrences),
+    Case("elements", [((None, 4, 6), "f"), ((None, 4), "i9")], _elements),
 ]

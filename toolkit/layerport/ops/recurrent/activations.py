@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,14 @@ class Activation:
             limit = self.clip * self.scale
             tape.add(np.clip, x, -limit, limit, x)
 
+    def range(self, dtype: Any) -> tuple[Any, Any]:
+        """The least and the largest result where the operand is clipped."""
+        ends = np.array([-1, 1], dtype) * np.asarray((self.clip or 0) * self.scale, dtype)
+        now = Tape()
+        apply(now, [(self, ends)])
+        now()
+        return ends.min(), ends.max()
+
     def finish(self, tape: Tape, x: NDArray) -> None:
         """What is left to do after the tanh of `is_tanh` ones; all of it for others."""
         if self.name == "sigmoid":
@@ -70,11 +79,7 @@ class Activation:
         else:
             tape.add(_SLOPES[self.name], y, out, self.alpha, self.beta)
         if self.clip is not None:
-            ends = np.array([-self.clip * self.scale, self.clip * self.scale], y.dtype)
-            now = Tape()
-            apply(now, [(self, ends)])
-            now()
-            tape.add(_unclipped, y, out, ends.min(), ends.max())
+            tape.add(_unclipped, y, out, *self.range(y.dtype))
 
 
 def apply(tape: Tape, parts: Sequence[tuple[Activation, NDArray]], whole: NDArray | None = None

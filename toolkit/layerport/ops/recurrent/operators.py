@@ -21,6 +21,8 @@ from layerport.ops.shape import Transpose
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
+    from layerport.loops.index import Index
+    from layerport.loops.nest import NestBuilder
     from layerport.numpy_engine.emit import Emitter
 
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
@@ -163,6 +165,11 @@ class Recurrent(Op):
     ) -> tuple[int, ...]:
         # As the recurrence works: the samples innermost.
         return (0, 1, 3, 2) if len(shape) == 4 and not self.layout else tuple(range(len(shape)))
+
+    def loops(self, nest: NestBuilder) -> None:
+        from layerport.ops.recurrent.nests import write_forward
+
+        write_forward(self, nest)
 
     # Differentiating --------------------------------------------------------------------
 
@@ -331,6 +338,11 @@ class RecurrentGrad(Recurrent):
     ) -> None:
         gradients.emit_backward(emitter, self, inputs, outputs)
 
+    def loops(self, nest: NestBuilder) -> None:
+        from layerport.ops.recurrent.nests import write_backward
+
+        write_backward(self, nest)
+
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentWeightGrad(Op):
@@ -356,6 +368,14 @@ class RecurrentWeightGrad(Op):
         for slopes, steps, out in zip(*inputs, outputs[0], strict=True):
             a, b = (_as_rows(emitter, array) for array in (slopes, steps))
             emitter.matmul(a, b.T, out)
+
+    def loops(self, nest: NestBuilder) -> None:
+        slopes, steps = nest.operands
+
+        def element(d: Index, m: Index, n: Index) -> Any:
+            return nest.sum(slopes.shape[2:], lambda *at: slopes[d, m, *at] * steps[d, n, *at])
+
+        nest.each(element)
 
     def gradient(self, dy: Any, y: Any, slopes: Any, steps: Any) -> Sequence[Any]:
         return np.einsum("dmn,dntb->dmtb", dy, steps), np.einsum("dmn,dmtb->dntb", dy, slopes)

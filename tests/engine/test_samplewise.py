@@ -11,7 +11,8 @@ from layerport import ops
 from layerport.dim import Dim
 from layerport.graph import Builder, Graph
 from layerport.numpy_engine.reference import evaluate
-from layerport.numpy_engine.samplewise import Along, Kind, is_samplewise, states_of
+from layerport.numpy_engine.sample_axes import Along, Kind
+from layerport.numpy_engine.samplewise import is_samplewise, states_of
 from layerport.tensor import Tensor
 
 W = np.random.default_rng(0).standard_normal((4, 4))
@@ -32,6 +33,12 @@ APART: dict[str, Callable[[Any], Any]] = {
     "index": lambda x: np.take(x, np.array([0, 2, 2]), axis=1),
     "conv": lambda x: ops.conv(x, W.reshape(4, 4, 1)[:, :3]),
     "pool": lambda x: ops.max_pool(x, 2, strides=2),
+    "steps before samples": lambda x: (
+        (x.transpose(1, 0, 2).reshape(-1, 4) @ W).reshape(3, -1, 4).transpose(1, 0, 2)
+    ),
+    "recurrence": lambda x: ops.LSTM()(
+        x.transpose(1, 0, 2), np.tile(W, (1, 3, 1))[:, :8], np.ones((1, 8, 2)) / 2
+    )[1].transpose(1, 0, 2),
     "one hot": lambda x: ops.one_hot(x.argmax(axis=2), 4, dtype=np.float64),
 }
 
@@ -88,3 +95,5 @@ def test_sums_over_samples_are_told_from_what_follows_them() -> None:
     assert state(lambda x: x * x.sum()) is Kind.MIXED
     assert state(lambda x: x.transpose(1, 0, 2)) == Along(1)
     assert state(lambda x: x.reshape(-1, 4)) == Along(0, 3)
+    assert state(lambda x: x.transpose(1, 0, 2).reshape(-1, 4)) == Along(0, 1, 3)
+    assert state(lambda x: x.transpose(1, 0, 2).reshape(-1, 4).reshape(3, -1, 2, 2)) == Along(1)

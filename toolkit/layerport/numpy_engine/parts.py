@@ -11,7 +11,7 @@ from layerport.errors import ShapeError
 from layerport.graph import Graph
 from layerport.numpy_engine.lowering import lowered
 from layerport.numpy_engine.plan import Plan
-from layerport.numpy_engine.samplewise import BATCH
+from layerport.numpy_engine.sample_axes import BATCH
 from layerport.numpy_engine.split import TOTAL, Split
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS

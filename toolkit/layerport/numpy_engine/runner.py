@@ -16,7 +16,8 @@ from layerport.numpy_engine.lowering import lowered
 from layerport.numpy_engine.parts import TRIAL
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.pooling import pool_first
-from layerport.numpy_engine.samplewise import BATCH, Along, is_samplewise, states_of
+from layerport.numpy_engine.sample_axes import BATCH, Along
+from layerport.numpy_engine.samplewise import is_samplewise, states_of
 from layerport.numpy_engine.step import Sizes
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS

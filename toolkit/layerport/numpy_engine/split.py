@@ -13,13 +13,8 @@ import numpy as np
 
 from layerport.dim import Dim, bind_shape
 from layerport.graph import Builder, Graph, Node, Value
-from layerport.numpy_engine.samplewise import (
-    Along,
-    Kind,
-    State,
-    depends_on_count,
-    states_of,
-)
+from layerport.numpy_engine.sample_axes import Along, Kind, State
+from layerport.numpy_engine.samplewise import depends_on_count, states_of
 from layerport.op import NDArray, Op
 from layerport.ops.elementwise import Add, Div
 from layerport.ops.reduce import Count, ReduceMean, ReduceSum

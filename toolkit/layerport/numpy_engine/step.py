@@ -11,7 +11,7 @@ from layerport.numpy_engine.binding import sizes_of
 from layerport.numpy_engine.lowering import lowered
 from layerport.numpy_engine.parts import PART_BYTES, TRIAL, PlanInParts, part_sizes
 from layerport.numpy_engine.plan import Plan
-from layerport.numpy_engine.samplewise import BATCH
+from layerport.numpy_engine.sample_axes import BATCH
 from layerport.numpy_engine.split import Split, split
 from layerport.op import NDArray
 

@@ -243,7 +243,7 @@ def test_loops_without_end(tmp_path: Path) -> None:
     )  # fmt: skip
     made = model([node("Loop", "- c x", "y", body=body)], {"x": [3]}, {"y": [3]},
                  {"c": np.array(True)})  # fmt: skip
-    refused(made, tmp_path, "more nodes than", dataclasses.replace(Limits(), layers=1000))
+    refused(made, tmp_path, "more rounds than", dataclasses.replace(Limits(), layers=1000))
 
 
 # Bytes ----------------------------------------------------------------------------------

@@ -97,18 +97,22 @@ def _bind_outputs(node: OnnxNode, frame: Frame, facts: Sequence[Fact]) -> None:
 
 # Loop -----------------------------------------------------------------------------------
 
+ROUNDS_SHARE = 10
+"""A loop may have as many rounds as a tenth of the layers that are allowed."""
+
 
 def _loop(translator: Translator, node: OnnxNode, frame: Frame) -> None:
     """Unroll a Loop whose number of rounds is known."""
     body: onnx.GraphProto = node.attributes["body"]
-    most = translator.context.limits.layers
-    if node.has(0):
-        most = min(most, int(translator.require(node, frame, 0).array.item()))
+    limit = translator.context.limits.layers // ROUNDS_SHARE
+    most = int(translator.require(node, frame, 0).array.item()) if node.has(0) else limit + 1
     going = bool(translator.require(node, frame, 1).array.item()) if node.has(1) else True
     carried = [frame.scope[name] for name in node.inputs[2:]]
     collected: list[list[Fact]] = [[] for _ in range(len(node.outputs) - len(carried))]
     done = 0
     while going and done < most:
+        if done >= limit:
+            translator.context.fail("it has more rounds than the limits allow", node.place)
         path = f"{node.label}/{done}"
         counters = [_number(translator, done, np.int64), _number(translator, True, bool)]
         made = run_subgraph(translator, body, frame, path, [*counters, *carried])

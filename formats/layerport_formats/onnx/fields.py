@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +23,7 @@ from .nodes import DOMAIN, NEWEST, OnnxNode
 Fields: TypeAlias = "dict[str, Any]"
 
 
+@functools.lru_cache(maxsize=4096)
 def schema_of(op: str, domain: str, version: int) -> onnx.defs.OpSchema | None:
     """ONNX's description of an operator in a version of its operator set, or None."""
     try:
@@ -144,7 +147,8 @@ def make_op(
     return kind(**fields)
 
 
-def defaults_of(schema: onnx.defs.OpSchema | None) -> Fields:
+@functools.lru_cache(maxsize=4096)
+def defaults_of(schema: onnx.defs.OpSchema | None) -> Mapping[str, Any]:
     """What the attributes are that a node leaves out.
 
     Lists of names are not among them: ONNX states them for two directions, operators for theirs.
@@ -155,7 +159,7 @@ def defaults_of(schema: onnx.defs.OpSchema | None) -> Fields:
             value = helper.get_attribute_value(described.default_value)
             value = tuple(value) if isinstance(value, list) else value
             found[name] = value.decode() if isinstance(value, bytes) else value
-    return found
+    return MappingProxyType(found)
 
 
 def _as_field(value: Any, field: dataclasses.Field[Any]) -> Any:

@@ -80,6 +80,16 @@ def test_large_batches_are_computed_in_parts(
     assert len(plans) <= 2
 
 
+def test_several_threads_give_the_same(numbers: np.random.Generator) -> None:
+    network = convolutional()
+    x = numbers.random((50, 12, 12, 2), np.float32)
+    wanted = network.predict(x, 8)
+    feeds = network.feeds(x)
+    for threads in (2, 3, 20):
+        (got,) = network._runner.predict(feeds, 8, threads)
+        np.testing.assert_array_equal(got, wanted)
+
+
 def test_samples_that_are_mixed_are_never_split(numbers: np.random.Generator) -> None:
     network = lp.Sequential([lp.Input((3,)), Centred(), lp.Dense(2)])
     network.initialize(1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from layerport import ops
 from layerport.dim import Dim
-from layerport.errors import ShapeError
+from layerport.errors import LayerportError, ShapeError
 from layerport.gradient import gradient
 from layerport.graph import Builder, Graph
 from layerport.numpy_engine import parts as module
@@ -19,6 +19,7 @@ from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.reference import evaluate
 from layerport.numpy_engine.split import split
 from layerport.numpy_engine.step import compile_step
+from layerport.numpy_engine.threads import Crew
 from layerport.recording import RANDOM_INPUTS, Random
 from layerport.tensor import Tensor
 
@@ -116,13 +117,14 @@ def test_steps_equal_the_reference(
     assert isinstance(step.plan_for(feeds), PlanInParts if in_parts else Plan)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("sizes", [[5, 5, 5, 5], [7, 7, 6], [19, 1], [20]])
-def test_results_do_not_depend_on_the_parts(sizes: list[int]) -> None:
+def test_results_do_not_depend_on_the_parts(sizes: list[int], threads: int) -> None:
     graph = step_graph(with_random, penalty=0.01)
     halves = split(graph)
     assert halves is not None
     feeds, parameters = arrays(20)
-    plan = PlanInParts(halves, parameters, {"batch": 20}, sizes)
+    plan = PlanInParts(halves, parameters, {"batch": 20}, sizes, Crew(threads))
     for _ in range(3):
         outputs = plan.run(feeds)
     wanted, updated = run(graph, 20)
@@ -137,11 +139,40 @@ def test_graphs_that_mix_samples_are_never_split() -> None:
     assert split(step_graph(scores)) is not None
 
 
+def test_steps_are_repeatable_for_a_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerport.numpy_engine.step.PART_BYTES", 60_000)
+    found = []
+    for _ in range(2):
+        feeds, parameters = arrays(100)
+        step = compile_step(step_graph(with_random), parameters, threads=2)
+        for _ in range(4):
+            step(feeds)
+        found.append(parameters["flat"])
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_errors_in_threads_reach_the_caller() -> None:
+    def fail() -> None:
+        raise ShapeError("on purpose")
+
+    done: list[int] = []
+    with pytest.raises(ShapeError, match="on purpose"):
+        Crew(2).run([lambda: done.append(1), fail])
+    with pytest.raises(ShapeError, match="on purpose"):
+        Crew(2).run([fail, lambda: done.append(2)])
+    assert done == [1, 2]
+    with pytest.raises(LayerportError, match="threads"):
+        Crew(0)
+
+
 def test_parts_are_as_equal_as_possible() -> None:
     assert part_sizes(128, 19) == [16] * 8
     assert part_sizes(100, 30) == [25] * 4
     assert part_sizes(10, 30) == [10]
     assert part_sizes(23, 10) == [8, 8, 7]
+    assert part_sizes(128, 43, 2) == [32] * 4
+    assert part_sizes(128, 128, 2) == [128]
+    assert part_sizes(3, 1, 2) == [1, 1, 1]
     assert module.TRIAL == 16
 
 

@@ -1,18 +1,21 @@
-"""A batch computed in parts, whose contributions are added up."""
+"""A batch computed in parts, by one thread or several, whose contributions are added up."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from layerport.dim import static_shape
 from layerport.errors import ShapeError
 from layerport.graph import Graph
 from layerport.numpy_engine.lowering import lowered
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.sample_axes import BATCH
-from layerport.numpy_engine.split import TOTAL, Split
+from layerport.numpy_engine.split import Split
+from layerport.numpy_engine.threads import Crew
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS
 
@@ -22,11 +25,20 @@ PART_BYTES = 8 << 20
 TRIAL = 16
 """Samples for which a first plan is made, to find out how much memory a sample needs."""
 
+Part = tuple[int, int]
+"""The first sample, and how many."""
 
-def part_sizes(samples: int, most: int) -> list[int]:
-    """How many samples each part has: at most `most`, and as equal as possible."""
+
+def part_sizes(samples: int, most: int, threads: int = 1) -> list[int]:
+    """How many samples each part has: at most `most`, as equal as possible.
+
+    Where there are several parts, there is the same number for each thread.
+    """
     fewest = math.ceil(samples / most)
-    even = [n for n in range(fewest, fewest + 3) if samples % n == 0]
+    if fewest == 1:
+        return [samples]
+    fewest = min(math.ceil(fewest / threads) * threads, samples)
+    even = [n for n in range(fewest, fewest + 3 * threads, threads) if samples % n == 0]
     count = even[0] if even else fewest
     size, rest = divmod(samples, count)
     return [size + 1] * rest + [size] * (count - rest)
@@ -35,12 +47,16 @@ def part_sizes(samples: int, most: int) -> list[int]:
 class PlanInParts:
     """As a `Plan`, for a batch that is computed in parts.
 
+    The results do not depend on how many threads there are, except for rounding, and are the same
+    at every run with as many.
+
     Parameters
     ----------
     split : the two graphs.
     parameters : arrays by name, used by reference.
     sizes : of the graph's extents, for the whole batch.
     parts : how many samples each part has.
+    crew : the threads.
     """
 
     def __init__(
@@ -49,59 +65,51 @@ class PlanInParts:
         parameters: Mapping[str, NDArray],
         sizes: Mapping[str, int],
         parts: Sequence[int],
+        crew: Crew,
     ) -> None:
         self._split = split
         self._samples = sizes[BATCH]
-        self._parts = tuple(parts)
-        own = {
-            value.name: np.zeros(value.shape, value.dtype)
-            for value in split.accumulators
-            if value.name.startswith(TOTAL)
-        }
-        self._accumulators = [(own | dict(parameters))[v.name] for v in split.accumulators]
-        known = {**parameters, **own}
-        self._plans = {
-            part: _plan(split.part, known, {**sizes, BATCH: part}) for part in set(parts)
-        }
-        self._rest = _plan(split.rest, known, sizes)
+        self._crew = crew
+        ends = np.cumsum(parts).tolist()
+        places = list(zip([0, *ends], parts, strict=False))
+        shares = [places[first :: crew.size] for first in range(crew.size)]
+        self._workers = [
+            _Worker(split, parameters, sizes, share, others=worker > 0)
+            for worker, share in enumerate(shares)
+            if share
+        ]
+        first = self._workers[0]
+        self.rest = _plan(split.rest, {**parameters, **first.accumulators}, sizes)
         self._counts = {counted.name: counted.array(sizes) for counted in split.counted}
-        self._results = self._allocate()
+        self._results = [
+            np.empty((self._samples, *out.shape[1:]), out.dtype) for out in first.outputs
+        ]
+
+    @property
+    def part(self) -> Plan:
+        """The plan of one part."""
+        return next(iter(self._workers[0].plans.values()))
 
     @property
     def arena_bytes(self) -> int:
         """The memory of the buffers."""
-        plans = [*self._plans.values(), self._rest]
-        return sum(plan.arena_bytes for plan in plans)
+        plans = [plan for worker in self._workers for plan in worker.plans.values()]
+        return sum(plan.arena_bytes for plan in (*plans, self.rest))
 
     def run(self, feeds: Mapping[str, NDArray], *, copy: bool = True) -> list[NDArray]:
         """As `Plan.run`."""
         self._check(feeds)
-        for accumulator in self._accumulators:
-            accumulator.fill(0)
         inputs = {**feeds, **self._counts}
-        start = 0
-        for part in self._parts:
-            self._run_part(inputs, feeds, start, part)
-            start += part
-        late = self._rest.run(inputs, copy=copy)
+        self._crew.run(
+            [functools.partial(worker.run, inputs, self._results) for worker in self._workers]
+        )
+        first, *others = self._workers
+        for worker in others:
+            for name, accumulator in first.accumulators.items():
+                accumulator += worker.accumulators[name]
+        late = self.rest.run(inputs, copy=copy)
         apart = [array.copy() for array in self._results] if copy else self._results
         return [apart[place] if in_part else late[place] for in_part, place in self._split.places]
-
-    def _run_part(
-        self, inputs: dict[str, NDArray], feeds: Mapping[str, NDArray], start: int, part: int
-    ) -> None:
-        for name, axis in self._split.axes.items():
-            inputs[name] = feeds[name][(slice(None),) * axis + (slice(start, start + part),)]
-        sample = RANDOM_INPUTS[2]
-        if sample in feeds:
-            inputs[sample] = np.asarray(feeds[sample] + np.uint32(start))
-        outputs = self._plans[part].run(inputs, copy=False)
-        for result, output in zip(self._results, outputs, strict=True):
-            result[start : start + part] = output
-
-    def _allocate(self) -> list[NDArray]:
-        outputs = self._plans[self._parts[0]].outputs
-        return [np.empty((self._samples, *out.shape[1:]), out.dtype) for out in outputs]
 
     def _check(self, feeds: Mapping[str, NDArray]) -> None:
         for name, axis in self._split.axes.items():
@@ -111,6 +119,60 @@ class PlanInParts:
                 raise ShapeError(
                     f"{name!r} {found}; it must have {self._samples} samples along axis {axis}"
                 )
+
+
+class _Worker:
+    """What one thread does, with memory that no other one touches.
+
+    Attributes
+    ----------
+    plans : by how many samples a part has.
+    accumulators : the sums over all parts of the worker. Those of the first worker are the
+        parameters themselves, where the sums are what parameters become.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        parameters: Mapping[str, NDArray],
+        sizes: Mapping[str, int],
+        share: Sequence[Part],
+        *,
+        others: bool,
+    ) -> None:
+        self._split = split
+        self._share = share
+        self.accumulators = {
+            value.name: np.zeros(static_shape(value.shape), value.dtype)
+            if others or value.name not in parameters
+            else parameters[value.name]
+            for value in split.accumulators
+        }
+        known = {**parameters, **self.accumulators}
+        self.plans = {
+            count: _plan(split.part, known, {**sizes, BATCH: count})
+            for count in {count for _, count in share}
+        }
+
+    @property
+    def outputs(self) -> list[NDArray]:
+        """The results for one part."""
+        return next(iter(self.plans.values())).outputs
+
+    def run(self, feeds: Mapping[str, NDArray], results: Sequence[NDArray]) -> None:
+        """Compute all parts; what each sample has a result of its own for goes into `results`."""
+        for accumulator in self.accumulators.values():
+            accumulator.fill(0)
+        inputs = dict(feeds)
+        sample = RANDOM_INPUTS[2]
+        for start, count in self._share:
+            for name, axis in self._split.axes.items():
+                inputs[name] = feeds[name][(slice(None),) * axis + (slice(start, start + count),)]
+            if sample in feeds:
+                inputs[sample] = np.asarray(feeds[sample] + np.uint32(start))
+            outputs = self.plans[count].run(inputs, copy=False)
+            for result, output in zip(results, outputs, strict=True):
+                result[start : start + count] = output
 
 
 def _plan(graph: Graph, parameters: Mapping[str, NDArray], sizes: Mapping[str, int]) -> Plan:

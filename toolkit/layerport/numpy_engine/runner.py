@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from layerport.numpy_engine.pooling import pool_first
 from layerport.numpy_engine.sample_axes import BATCH, Along
 from layerport.numpy_engine.samplewise import is_samplewise, states_of
 from layerport.numpy_engine.step import Sizes
+from layerport.numpy_engine.threads import Crew
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS
 
@@ -51,7 +53,8 @@ class Runner:
         known = {value.name: parameters[value.name] for value in graph.parameters}
         self._graph = graph
         self._parameters = known
-        self._plans: OrderedDict[Sizes, Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
+        self._crew = Crew(1)
         self._in_parts = is_samplewise(graph)
         states = states_of(graph)
         self._sliced = [v.name for v in graph.inputs if isinstance(states[v], Along)]
@@ -75,13 +78,16 @@ class Runner:
         with self._lock:
             return plan.run({self._sliced[0]: x})
 
-    def predict(self, feeds: Mapping[str, NDArray], batch_size: int | None = None) -> list[NDArray]:
+    def predict(
+        self, feeds: Mapping[str, NDArray], batch_size: int | None = None, threads: int = 1
+    ) -> list[NDArray]:
         """The outputs for inputs by name.
 
         Parameters
         ----------
         feeds : exactly the inputs of the network, in its dtypes.
         batch_size : how many samples are computed at once; None lets the engine choose.
+        threads : how many threads share the parts of a large batch.
 
         Raises
         ------
@@ -97,7 +103,7 @@ class Runner:
             if self._in_parts and samples > 1:
                 part = min(samples, batch_size or self._part(sizes))
             if part < samples:
-                return self._run_in_parts(feeds, sizes, part)
+                return self._run_in_parts(feeds, sizes, part, threads)
             plan = self._plan(sizes)
             if batch_size is None and len(feeds) == len(self._sliced) == 1:
                 (x,) = feeds.values()
@@ -107,29 +113,39 @@ class Runner:
             return plan.run(feeds)
 
     def _run_in_parts(
-        self, feeds: Mapping[str, NDArray], sizes: Mapping[str, int], part: int
+        self, feeds: Mapping[str, NDArray], sizes: Mapping[str, int], part: int, threads: int
     ) -> list[NDArray]:
+        if threads != self._crew.size:
+            self._crew = Crew(threads)
         samples = sizes[BATCH]
-        plan = self._plan({**sizes, BATCH: part})
-        results = [np.empty((samples, *out.shape[1:]), out.dtype) for out in plan.outputs]
-        inputs = dict(feeds)
-        for start in range(0, samples, part):
-            # The last part begins so early that it is as large as the others: no further plan.
-            first = min(start, samples - part)
-            for name in self._sliced:
-                inputs[name] = feeds[name][first : first + part]
-            if self._counters:
-                inputs[RANDOM_INPUTS[2]] = np.asarray(first, np.uint32)
-            for result, output in zip(results, plan.run(inputs, copy=False), strict=True):
-                result[first : first + part] = output
+        starts = range(0, samples, part)
+        workers = min(threads, len(starts))
+        plans = [self._plan({**sizes, BATCH: part}, worker) for worker in range(workers)]
+        results = [np.empty((samples, *out.shape[1:]), out.dtype) for out in plans[0].outputs]
+
+        def work(plan: Plan, starts: Iterable[int]) -> None:
+            inputs = dict(feeds)
+            for start in starts:
+                # The last part begins so early that it is as large as the others.
+                first = min(start, samples - part)
+                for name in self._sliced:
+                    inputs[name] = feeds[name][first : first + part]
+                if self._counters:
+                    inputs[RANDOM_INPUTS[2]] = np.asarray(first, np.uint32)
+                for result, output in zip(results, plan.run(inputs, copy=False), strict=True):
+                    result[start : first + part] = output[start - first :]
+
+        shares = [starts[worker::workers] for worker in range(workers)]
+        pairs = zip(plans, shares, strict=True)
+        self._crew.run([functools.partial(work, plan, share) for plan, share in pairs])
         return results
 
-    def _plan(self, sizes: Mapping[str, int]) -> Plan:
-        key = tuple(sorted(sizes.items()))
+    def _plan(self, sizes: Mapping[str, int], worker: int = 0) -> Plan:
+        key = (worker, *sorted(sizes.items()))
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = Plan(lowered(self._graph.bind(sizes)), self._parameters)
-            if len(self._plans) > KEPT:
+            if len(self._plans) > KEPT * self._crew.size:
                 self._plans.popitem(last=False)
         else:
             self._plans.move_to_end(key)

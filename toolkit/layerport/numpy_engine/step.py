@@ -13,6 +13,7 @@ from layerport.numpy_engine.parts import PART_BYTES, TRIAL, PlanInParts, part_si
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.sample_axes import BATCH
 from layerport.numpy_engine.split import Split, split
+from layerport.numpy_engine.threads import Crew
 from layerport.op import NDArray
 
 Sizes = tuple[tuple[str, int], ...]
@@ -28,6 +29,7 @@ class TrainingStep:
     graph : inputs are data, learning rate, random counters...; parameters are weights and
         optimizer state; updates are what both become; outputs are loss, metrics, predictions.
     parameters : an array for each parameter of the graph, used by reference.
+    threads : how many threads work on a batch that is computed in parts.
     plans : how many plans are kept, one for each combination of sizes (batch sizes) met.
 
     Raises
@@ -35,7 +37,15 @@ class TrainingStep:
     ShapeError : at a call, naming every input whose name, shape or dtype does not fit.
     """
 
-    def __init__(self, graph: Graph, parameters: Mapping[str, NDArray], *, plans: int = 4) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Mapping[str, NDArray],
+        *,
+        threads: int = 1,
+        plans: int = 4,
+    ) -> None:
+        self._crew = Crew(threads)
         self.graph = graph
         self.parameters = dict(parameters)
         self._limit = plans
@@ -71,9 +81,9 @@ class TrainingStep:
     def _make(self, sizes: Mapping[str, int]) -> Plan | PlanInParts:
         samples = sizes.get(BATCH, 0)
         if samples > TRIAL and self._split is not None:
-            parts = part_sizes(samples, self._most(sizes))
+            parts = part_sizes(samples, self._most(sizes), self._crew.size)
             if len(parts) > 1:
-                return PlanInParts(self._split, self.parameters, sizes, parts)
+                return PlanInParts(self._split, self.parameters, sizes, parts, self._crew)
         return self._whole(sizes)
 
     def _whole(self, sizes: Mapping[str, int]) -> Plan:
@@ -88,6 +98,8 @@ class TrainingStep:
         return max(1, PART_BYTES // max(1, self._sample_bytes[key]))
 
 
-def compile_step(graph: Graph, parameters: Mapping[str, NDArray]) -> TrainingStep:
+def compile_step(
+    graph: Graph, parameters: Mapping[str, NDArray], *, threads: int = 1
+) -> TrainingStep:
     """The function ``step(feeds) -> outputs`` of a training graph; see `TrainingStep`."""
-    return TrainingStep(graph, parameters)
+    return TrainingStep(graph, parameters, threads=threads)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from layerport.network import Network
     from layerport.op import NDArray
     from layerport.train.callback import History
+    from layerport.train.compiled import Compiled
     from layerport.train.learner import Learner
     from layerport.train.optimizer import Optimizer
 
@@ -60,6 +61,11 @@ class Trainable:
         LayerportError : naming what is not known.
         """
         self._learner.compile(optimizer, loss, metrics, loss_weights)
+
+    @property
+    def compiled(self) -> Compiled | None:
+        """What `compile` settled: optimizer, losses, metrics; None before."""
+        return None if self._learner_made is None else self._learner_made.compiled
 
     @property
     def optimizer(self) -> Optimizer:

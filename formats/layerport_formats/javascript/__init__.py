@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from layerport.format import Format, ToolMissing, WriteContext
+
+from layerport_formats.options import TRAINING
 
 if TYPE_CHECKING:
     from layerport.network import Network
@@ -24,15 +26,19 @@ class JavaScriptFormat(Format):
     name: ClassVar[str] = "javascript"
     suffixes: ClassVar[tuple[str, ...]] = (".mjs", ".js")
     description: ClassVar[str] = "a JavaScript module for Node and browsers, weights inside"
+    options: ClassVar[Mapping[str, str]] = TRAINING
 
     def write(self, network: Network, context: WriteContext) -> None:
         from layerport.samples import sample_inputs
 
-        from layerport_formats.javascript.artefact import Golden, print_javascript
+        from layerport_formats.javascript.artefact import Golden, Learner, print_javascript
+        from layerport_formats.layers_json.template import template
+        from layerport_formats.training import prepare_training
 
         graph = network.lower().replay(constants=network.parameters)
         if any(array.dtype == np.float64 for array in network.weights.values()):
             context.note("approximated", "the float64 weights, which the module has in float32")
+        training = prepare_training(network, context.options, context.registry)
         samples = sample_inputs(network, GOLDEN_SAMPLES)
         expected = network.predict(samples if len(samples) > 1 else samples[0])
         outputs = expected if isinstance(expected, list) else [expected]
@@ -43,6 +49,7 @@ class JavaScriptFormat(Format):
             labels=network.labels,
             golden=Golden(samples, outputs, TOLERANCE),
             name=network.name or "model",
+            learner=None if training is None else Learner(training, template(network)),
         )
         context.path.write_text(module, encoding="utf-8")
         for suffix in declaration_suffixes(context.target):

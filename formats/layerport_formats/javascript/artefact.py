@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from layerport.errors import UnsupportedError
@@ -17,9 +17,11 @@ from layerport.loops.lowering import lower
 from layerport.loops.weights import stored
 from layerport.op import NDArray
 
-from layerport_formats.javascript.declarations import declarations
+from layerport_formats.javascript.declarations import declarations, exported
+from layerport_formats.javascript.learning import learning, start_of
 from layerport_formats.javascript.literals import literal
 from layerport_formats.javascript.printer import HELPERS, TARGET, JavaScript
+from layerport_formats.training import Training
 
 LARGEST_WEIGHTS = 300 << 20
 """Bytes of weights that fit into a string of every JavaScript engine."""
@@ -41,6 +43,13 @@ class Golden(NamedTuple):
     tolerance: float
 
 
+class Learner(NamedTuple):
+    """What a module needs to learn: the step, and the template of layers.json."""
+
+    training: Training
+    saved: Mapping[str, Any]
+
+
 def print_javascript(
     graph: Graph,
     *,
@@ -49,6 +58,7 @@ def print_javascript(
     labels: Sequence[str] | None = None,
     golden: Golden | tuple[Sequence[NDArray], Sequence[NDArray], float] | None = None,
     name: str = "model",
+    learner: Learner | None = None,
 ) -> tuple[str, str]:
     """Print a graph as an ES module without dependencies.
 
@@ -59,6 +69,7 @@ def print_javascript(
     labels : names of the classes.
     golden : what `selfTest` checks; without it the module has none.
     name : for a comment.
+    learner : what the module needs to learn; its graphs are printed instead of `graph`.
 
     Returns
     -------
@@ -68,13 +79,12 @@ def print_javascript(
     ------
     UnsupportedError : naming everything that cannot be printed.
     """
-    if graph.parameters:
+    if learner is None and graph.parameters:
         names = ", ".join(repr(value.name) for value in graph.parameters)
         raise UnsupportedError(f"the weights {names} have no values; bind them first")
     _check_inputs(inputs)
-    program = lower(graph, TARGET)
-    if program.symbol and not program.splittable:
-        program = lower(graph, TARGET, batch=LARGEST_UNSPLIT_BATCH)
+    lowered = None if learner is None else learner.training.lower(TARGET)
+    program = _lowered(graph) if lowered is None else lowered.program
     checked = None if golden is None else Golden(*golden)
     module = _Module(program)
     parts = [
@@ -85,11 +95,28 @@ def print_javascript(
         *([] if checked is None else [_golden(checked)]),
         _here("runtime.js"),
         *([] if checked is None else [_here("selftest.js")]),
+        *([] if learner is None else [_here("training.js")]),
         module.memory(),
         module.functions(),
-        _exports(has_golden=checked is not None),
     ]
-    return "\n".join(parts), declarations(inputs, outputs, has_golden=checked is not None)
+    if learner is not None and lowered is not None:
+        parts.append(learning(lowered, learner.training, learner.saved))
+        parts.append(f"const runTraining = {lowered.entry};")
+    names = exported(has_golden=checked is not None, learns=learner is not None)
+    parts.append(f"export default {{ {', '.join(names)} }};\n")
+    return "\n".join(parts), declarations(
+        inputs,
+        outputs,
+        has_golden=checked is not None,
+        targets=None if learner is None else learner.training.targets,
+    )
+
+
+def _lowered(graph: Graph) -> Program:
+    program = lower(graph, TARGET)
+    if program.symbol and not program.splittable:
+        program = lower(graph, TARGET, batch=LARGEST_UNSPLIT_BATCH)
+    return program
 
 
 def _check_inputs(inputs: Sequence[PortSpec]) -> None:
@@ -137,11 +164,6 @@ def _little(array: NDArray) -> NDArray:
     return array.astype(array.dtype.newbyteorder("<"))
 
 
-def _exports(*, has_golden: bool) -> str:
-    names = ["predict", "inputs", "outputs", "labels", *(["selfTest"] if has_golden else [])]
-    return f"export default {{ {', '.join(names)} }};\n"
-
-
 class _Module:
     """Buffers and functions of a program."""
 
@@ -152,7 +174,7 @@ class _Module:
     def memory(self) -> str:
         """The declarations of all buffers."""
         program = self._program
-        weights = program.of_kind("weight")
+        weights = [b for b in program.of_kind("weight", "state") if not _is_uniform(b)]
         offsets, size = _offsets(weights)
         if size > LARGEST_WEIGHTS:
             raise UnsupportedError(
@@ -176,7 +198,9 @@ class _Module:
                 place = f"weights, {offsets[buffer]}, {buffer.size}"
             elif buffer in program.offsets:
                 place = f"arena, {program.offsets[buffer] * 4}, {buffer.size}"
-            lines.append(f"const {buffer.name} = new {kind}({place});")
+            start = start_of(buffer) if _is_uniform(buffer) else 0
+            fill = f".fill({start!r})" if start else ""
+            lines.append(f"const {buffer.name} = new {kind}({place}){fill};")
         for direction, ports in (("input", program.inputs), ("output", program.outputs)):
             names = ", ".join(port.buffer.name for port in ports)
             lines.append(f"const {direction}Buffers = [{names}];")
@@ -196,6 +220,11 @@ class _Module:
         helpers = [HELPERS[name] for name in sorted(printer.needed)]
         entry = self._program.functions[-1].name
         return "\n".join([*helpers, *lines, f"const run = {entry};"])
+
+
+def _is_uniform(buffer: Buffer) -> bool:
+    """Whether a state starts with the same number everywhere."""
+    return buffer.kind == "state" and start_of(buffer) is not None
 
 
 def _offsets(buffers: Sequence[Buffer]) -> tuple[dict[Buffer, int], int]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from layerport_formats.javascript.literals import literal
+from layerport_formats.training import TargetSpec
 
 _ARRAYS = {"f": "Float32Array", "i": "Int32Array", "u": "Int32Array", "b": "Uint8Array"}
 
@@ -34,19 +35,40 @@ export declare function selfTest(): { ok: boolean; maxDifference: number };
 """
 
 
+_LEARNING = """\
+/** One step of learning on a batch; returns the loss of the weights before it.
+ * Class numbers may stand for rows with a single 1. selfTest holds until the first step.
+ * @throws TypeError, RangeError for what does not fit; then nothing has changed. */
+export declare function train(
+  x: %(x)s, y: %(y)s, options?: { learningRate?: number; seed?: number }
+): number;
+/** The network with its weights as they are now, as the text of a layers.json. */
+export declare function save(): string;
+/** Takes the weights of a layers.json (its text, or the parsed value); learning starts afresh. */
+export declare function load(json: string | object): void;
+"""
+
+
+def exported(*, has_golden: bool, learns: bool) -> list[str]:
+    """The names that a module exports."""
+    names = ["predict", "inputs", "outputs", "labels"]
+    return names + ["selfTest"] * has_golden + ["train", "save", "load"] * learns
+
+
 def declarations(
     inputs: Sequence[tuple[str, Sequence[int | None], str]],
     outputs: Sequence[tuple[str, Sequence[int | None], str]],
     *,
     has_golden: bool,
+    targets: Sequence[TargetSpec] | None = None,
 ) -> str:
-    """The text of the ``.d.ts`` file."""
+    """The text of the ``.d.ts`` file; `targets` are those of a model that learns."""
     flat, nested = _input_type(inputs, "Flat"), _input_type(inputs, "Nested")
     made = [_ARRAYS[np.dtype(dtype).kind] for _, _, dtype in outputs]
     flat_result = made[0] if len(outputs) == 1 else _record(outputs, made)
     lists = ["NestedNumbers"] * len(outputs)
     nested_result = lists[0] if len(outputs) == 1 else _record(outputs, lists)
-    names = ["predict", "inputs", "outputs", "labels", *(["selfTest"] if has_golden else [])]
+    names = exported(has_golden=has_golden, learns=targets is not None)
     members = " ".join(f"{name}: typeof {name};" for name in names)
     return (
         _HEAD
@@ -56,8 +78,17 @@ def declarations(
         + f"export declare function predict(x: {flat}): {flat_result};\n"
         + f"export declare function predict(x: {nested}): {nested_result};\n"
         + (_SELF_TEST if has_golden else "")
+        + ("" if targets is None else _LEARNING % _taught(f"{flat} | {nested}", targets))
         + f"declare const model: {{ {members} }};\nexport default model;\n"
     )
+
+
+def _taught(x: str, targets: Sequence[TargetSpec]) -> dict[str, str]:
+    """The types of what a step of learning takes."""
+    kind = "number | Flat | Nested"
+    fields = "; ".join(f"{literal(target.name)}: {kind}" for target in targets)
+    record = f"{{ {fields} }}"
+    return {"x": x, "y": f"{kind} | {record}" if len(targets) == 1 else record}
 
 
 def _input_type(inputs: Sequence[tuple[str, Sequence[int | None], str]], kind: str) -> str:

@@ -53,9 +53,19 @@ def _as_numbers(name: str, array: NDArray) -> dict[str, Any]:
 
 
 def _kind(name: str, array: NDArray) -> dict[str, Any]:
+    return {"dtype": check_dtype(name, array), "shape": list(array.shape)}
+
+
+def check_dtype(name: str, array: NDArray) -> str:
+    """The name of a weight's dtype.
+
+    Raises
+    ------
+    UnsupportedError : when layers.json lacks it.
+    """
     if array.dtype.name not in DTYPES:
         raise UnsupportedError(f"{name} has the dtype {array.dtype}, which layers.json lacks")
-    return {"dtype": array.dtype.name, "shape": list(array.shape)}
+    return array.dtype.name
 
 
 def read(data: Mapping[str, Any], context: ReadContext) -> Network:

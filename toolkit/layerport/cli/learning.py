@@ -38,12 +38,11 @@ def natural_loss(network: Network, y: NDArray) -> str:
     if len(network.outputs) > 1:
         names = ", ".join(port.name for port in network.outputs)
         raise click.UsageError(f"the model has the outputs {names}; one is needed to train on y")
-    kind = _last_operator(network)
-    if kind == "Softmax":
-        return "sparse_categorical_crossentropy" if _are_labels(network, y) else (
-            "categorical_crossentropy"
-        )  # fmt: skip
-    return "binary_crossentropy" if kind == "Sigmoid" else "mean_squared_error"
+    from layerport.train import natural
+
+    loss = natural.natural_loss(_last_operator(network))
+    labels = loss == "categorical_crossentropy" and _are_labels(network, y)
+    return f"sparse_{loss}" if labels else loss
 
 
 def natural_metrics(network: Network) -> list[str]:
@@ -52,8 +51,9 @@ def natural_metrics(network: Network) -> list[str]:
 
 
 def _last_operator(network: Network) -> str:
-    node = network.lower().outputs[0].node
-    return "" if node is None else node.op.name
+    from layerport.train import natural
+
+    return natural.output_operators(network)[0]
 
 
 def _are_labels(network: Network, y: NDArray) -> bool:

@@ -107,16 +107,19 @@ def _check(graph: Graph) -> None:
 
 
 def _capacity(graph: Graph, groups: Sequence[Group], target: Target) -> int:
-    """How many samples to compute at once: temporaries stay within the target's arena."""
+    """How many samples to compute at once: what a nest works on stays within the target's arena.
+
+    Whole tiles of rows, where there is room for one.
+    """
     one = Batch(next(iter(graph.dims), ""), "n", 1)
-    largest = max(
-        (
-            sum(math.prod(one.room(one.sizes(v.shape))) for v in {*item.operands, *item.stored})
-            for item in groups
-        ),
-        default=1,
-    )
-    return max(1, min(target.largest_batch, target.arena // max(1, largest)))
+
+    def size(value: Value) -> int:
+        is_weight = value.constant is not None or value in graph.parameters
+        return 0 if is_weight else math.prod(one.room(one.sizes(value.shape)))
+
+    largest = max((sum(map(size, {*item.operands, *item.stored})) for item in groups), default=1)
+    room = max(1, min(target.largest_batch, target.arena // max(1, largest)))
+    return room - room % target.rows or room
 
 
 class _Lowering(Memory):

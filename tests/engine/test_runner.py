@@ -149,3 +149,11 @@ def test_wrong_shapes_and_sizes_are_named() -> None:
         network.predict(np.zeros((2, 12, 12, 3), np.float32))
     with pytest.raises(LayerportError, match="batch_size"):
         network.predict(np.zeros((2, 12, 12, 2), np.float32), 0)
+
+
+def test_a_network_tells_where_its_time_goes(numbers: np.random.Generator) -> None:
+    network = convolutional()
+    found = network.profile(numbers.random((40, 12, 12, 2), np.float32), runs=3)
+    layers = {row.layer for row in found.by_layer()}
+    assert {"conv2d", "dense"} <= layers
+    assert 0 < found.product_share < 1

@@ -27,6 +27,7 @@ from layerport.training import Trainable
 
 if TYPE_CHECKING:
     from layerport.format import Note
+    from layerport.numpy_engine.profile import Profile
     from layerport.numpy_engine.runner import Runner
     from layerport.summary import Summary
 
@@ -414,6 +415,18 @@ class Network(Trainable, Layer):
         if outputs is None:
             outputs = self._runner.predict(self.feeds(x), batch_size)
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def profile(self, x: Any, runs: int = 20) -> Profile:
+        """Where the time of `predict` goes, by operator and layer: an object that prints.
+
+        Parameters
+        ----------
+        x : as for `predict`; of many samples, the first that are computed at once are timed.
+        runs : how often; medians are taken.
+        """
+        self.predict(x)
+        assert self._runner is not None
+        return self._runner.profile(self.feeds(x), runs)
 
     def _shape_from(self, x: Any) -> None:
         """A Sequential without an input shape takes it from the first data."""

@@ -10,7 +10,7 @@ TARGET = Target(
     columns=8,
     lone_columns=20,
     packing=4,
-    unroll=8,
+    arena=1 << 16,
     native=frozenset({"rint"}),
 )
 """Vectors of four floats and 16 registers: a tile holds at most 14 accumulators and operands."""

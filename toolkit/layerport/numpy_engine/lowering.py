@@ -54,11 +54,10 @@ def _lower(
     build: Builder, node: Node, inputs: tuple[Value | None, ...]
 ) -> Value | Sequence[Value] | None:
     rule = _RULES.get(type(node.op))
-    if rule is not None:
-        return rule(build, node.op, *inputs)
-    if node.op.elementwise:
+    made = rule(build, node.op, *inputs) if rule is not None else None
+    if made is None and node.op.elementwise:
         return _without_expand(build, node, inputs)
-    return None
+    return made
 
 
 # Elementwise ----------------------------------------------------------------------------

@@ -40,7 +40,6 @@ class Places:
     Attributes
     ----------
     arguments : a stand-in for each input.
-    calls : what is to be called, in order.
     outputs : where the graph's outputs are after the calls.
     """
 
@@ -64,6 +63,7 @@ class Places:
 
     @property
     def calls(self) -> list[Call]:
+        """What is to be called, in order."""
         return self._emitter.calls
 
     # What is there before the first call -------------------------------------------------
@@ -116,24 +116,20 @@ class Places:
                 order = natural_order(len(shape))
                 self._want(value, self.storages.allocate(shape, value.dtype, order, step))
 
-    def _want(self, value: Value, place: NDArray) -> bool:
+    def _want(self, value: Value, place: NDArray) -> None:
         """Ask for a value to be computed at a place, and what it is a view of accordingly."""
         node = value.node
         if node is None or value in self._wanted or value in self._places:
-            return False
+            return
         self._wanted[value] = place
         if _is_view(node.op):
-            (operand,) = node.inputs
-            before = None if operand is None else _unviewed(node.op, operand, place)
-            if operand is not None and before is not None:
-                self._want(operand, before)
+            (source,) = node.inputs
+            before = None if source is None else _unviewed(node.op, source, place)
+            if source is not None and before is not None:
+                self._want(source, before)
         elif _lays_operands(node.op):
-            self._want_operands(node, place)
-        return True
-
-    def _want_operands(self, node: Node, place: NDArray) -> None:
-        for operand, part in self._operands_to_place(node, place):
-            self._want(operand, part)
+            for operand, part in self._operands_to_place(node, place):
+                self._want(operand, part)
 
     def _operands_to_place(self, node: Node, place: NDArray) -> list[tuple[Value, NDArray]]:
         """The operands that can be computed inside a node's result, and where."""

@@ -17,14 +17,16 @@ STATES = {RNN: 1, GRU: 1, LSTM: 2}
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
-def operands(kind, directions, *, bias=True, lengths=None, states=False, peepholes=False):
+def operands(
+    kind, directions, *, bias=True, lengths=None, states=False, peepholes=False, features=FEATURES
+):
     rng = np.random.default_rng(3)
     rows = GATES[kind] * UNITS
 
     def draw(*shape):
         return (rng.standard_normal(shape) * 0.7).astype(np.float32)
 
-    made = [draw(STEPS, SAMPLES, FEATURES), draw(directions, rows, FEATURES)]
+    made = [draw(STEPS, SAMPLES, features), draw(directions, rows, features) / features**0.5]
     made.append(draw(directions, rows, UNITS))
     made.append(draw(directions, 2 * rows) if bias else None)
     made.append(None if lengths is None else np.array(lengths, np.int32))
@@ -70,6 +72,23 @@ def test_like_onnxruntime(kind, attributes, direction, options, onnxruntime_outp
     op = make(kind, direction, **attributes)
     given = operands(kind, directions_of(direction), **options)
     check_op(op, *given, expected=onnxruntime_outputs(op, *given), atol=2e-6)
+
+
+@pytest.mark.parametrize(("kind", "attributes"), KINDS)
+@pytest.mark.parametrize("samples", [1, 3, 9])
+@pytest.mark.parametrize("options", [{}, {"lengths": [5, 2, 3], "bias": False}])
+def test_many_features(kind, attributes, samples, options, onnxruntime_outputs):
+    """They are multiplied for all steps at once, in ways that depend on the number of samples."""
+    op = make(kind, "bidirectional", **attributes)
+    given = operands(kind, 2, features=37, **options)
+    given[0] = np.resize(given[0], (STEPS, samples, 37))
+    if options:
+        given[4] = np.resize(given[4], samples)
+    check_op(op, *given, expected=onnxruntime_outputs(op, *given), atol=2e-6)
+    if options:
+        given[0][3:, -samples // 3 :] = np.nan
+        given[4][:] = np.minimum(given[4], 3)
+        assert np.isfinite(op(*given)[0]).all()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -3,7 +3,8 @@
 In all arrays the samples are the last axis: each gate of a step is then one block of memory, and
 every call runs over a block. For one direction, with T steps, H units, B samples, K = F + 1 + H:
 
-    steps     (T, K, B)      what each step multiplies with the weights: input, 1, state before it
+    steps     (T, K, B)      what each step multiplies with the weights: input, 1, state before it;
+                             no input where there are many features: see `WIDE`
     trace     (T, S, H, B)   gates and what else the gradient reads, `Cell.trace` blocks a step
     slopes    (G * H, T, B)  gradients of the `Cell.gates` blocks of sums before the activations
 
@@ -22,6 +23,10 @@ from layerport.op import NDArray
 from layerport.ops.recurrent.activations import Activation, apply, slopes
 from layerport.ops.recurrent.tape import Tape
 
+WIDE = 32
+"""Features from which on inputs are multiplied for all steps at once, before the recurrence. Fewer
+are laid beside the states, as one product a step costs less than two."""
+
 Segments: TypeAlias = "tuple[tuple[int, int, int], ...]"
 """(first block of sums, first of ONNX's gates, how many), for neighbours."""
 
@@ -38,6 +43,7 @@ class Forward:
     Attributes
     ----------
     weights : (G * H, K), scaled for the activations.
+    sums : (G * H, B) where the trace already holds the products with the inputs, else None.
     last : (2, H, B): the state behind the last step, hidden and cell.
     recurrent : (H, H), the weights of the candidate for GRU's reset state; else None.
     peepholes : (3, H, 1), scaled; or None.
@@ -49,10 +55,19 @@ class Forward:
     weights: NDArray
     last: NDArray
     scratch: NDArray
+    sums: NDArray | None = None
     recurrent: NDArray | None = None
     peepholes: NDArray | None = None
     keep: NDArray | None = None
     drop: NDArray | None = None
+
+    def add_products(self, tape: Tape, step: int, gates: NDArray) -> None:
+        """Record the sums of a step: inputs, biases and states times weights."""
+        if self.sums is None:
+            tape.add(np.dot, self.weights, self.steps[step], gates)
+        else:
+            tape.add(np.dot, self.weights, self.steps[step], self.sums)
+            tape.add(np.add, gates, self.sums, gates)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +190,11 @@ class Cell:
         raise NotImplementedError(type(self).__name__)
 
 
+def laid_beside(features: int) -> int:
+    """How many features are laid beside the states: all, or none where there are many."""
+    return features if features < WIDE else 0
+
+
 def _flat(blocks: NDArray) -> NDArray:
     """(n, H, B) -> (n * H, B)."""
     return blocks.reshape(-1, blocks.shape[-1])
@@ -197,7 +217,7 @@ class RNNCell(Cell):
     def step(self, tape: Tape, run: Forward, place: int, before: NDArray, after: NDArray) -> None:
         step = run.order[place]
         result = run.trace[step][0]
-        tape.add(np.dot, run.weights, run.steps[step], result)
+        run.add_products(tape, step, result)
         apply(tape, [(self.activations[0], result)], result)
         tape.add(np.positive, result, after)
 
@@ -236,7 +256,7 @@ class GRUCell(Cell):
         step = run.order[place]
         trace = run.trace[step]
         n, z, r, reset, difference = trace
-        tape.add(np.dot, run.weights, run.steps[step], _flat(trace[:3]))
+        run.add_products(tape, step, _flat(trace[:3]))
         apply(tape, [(self.activations[0], _flat(trace[1:3]))], _flat(trace[1:3]))
         tape.add(np.multiply, r, before, reset)
         tape.add(np.dot, run.recurrent, reset, difference)
@@ -308,7 +328,7 @@ class GRUAfterCell(GRUCell):
         step = run.order[place]
         trace = run.trace[step]
         n, z, r, q, difference = trace
-        tape.add(np.dot, run.weights, run.steps[step], _flat(trace[:4]))
+        run.add_products(tape, step, _flat(trace[:4]))
         apply(tape, [(self.activations[0], _flat(trace[1:3]))], _flat(trace[1:3]))
         tape.add(np.multiply, r, q, difference)
         tape.add(np.add, n, difference, n)
@@ -366,7 +386,7 @@ class LSTMCell(Cell):
         cell = run.trace[run.order[place + 1]][self.cell_block] if following else run.last[1]
         trace = run.trace[step]
         o, i, f, c, previous, squashed = trace
-        tape.add(np.dot, run.weights, run.steps[step], _flat(trace[:4]))
+        run.add_products(tape, step, _flat(trace[:4]))
         self._apply_gates(tape, run, trace)
         if self.coupled:
             tape.add(np.subtract, tape.number(1.0, i), i, f)

@@ -9,12 +9,16 @@ import numpy as np
 
 from layerport.dim import static_shape
 from layerport.op import NDArray
-from layerport.ops.recurrent.cells import Backward, Cell, Forward
+from layerport.ops.recurrent.cells import Backward, Cell, Forward, laid_beside
 from layerport.ops.recurrent.tape import Tape
 
 if TYPE_CHECKING:
     from layerport.numpy_engine.emit import Emitter
     from layerport.ops.recurrent.operators import Recurrent
+
+
+FEW = 8
+"""Samples up to which the products of all steps are one; each step's own would read all weights."""
 
 
 class Sweep:
@@ -78,13 +82,13 @@ def emit_forward(
     for direction, cell in enumerate(op.cells()):
         run = _Direction(emitter, op, cell, direction, x, r.shape[2])
         run.pack_weights(w[direction], r[direction], None if b is None else b[direction])
-        run.pack_input(x, drop)
         run.trace_into(kept[1][direction] if kept else None)
+        run.pack_input(x, w[direction], drop)
         run.start([None if s is None else s[direction] for s in states[: op.states]])
         peepholes = run.peepholes(None if states[2] is None else states[2][direction])
         emitter.call(
             Sweep(cell, Forward, run.order), run.steps, run.trace, run.weights, run.last,
-            run.scratch, run.recurrent, peepholes, keep, drop,
+            run.scratch, run.sums, run.recurrent, peepholes, keep, drop,
         )  # fmt: skip
         run.finish(y[:, direction], [s[direction] for s in last], keep)
         if kept:
@@ -120,7 +124,8 @@ class _Direction:
         self, emitter: Emitter, op: Recurrent, cell: Cell, direction: int, x: NDArray, units: int
     ) -> None:
         self.emitter, self.cell = emitter, cell
-        count, self.samples, self.features = x.shape
+        count, self.samples, features = x.shape
+        self.features = laid_beside(features)
         self.units, self.dtype = units, x.dtype
         self.order = op.order(direction, count)
         width = self.features + 1 + units
@@ -129,6 +134,7 @@ class _Direction:
         self.last = self._temp(2, units, self.samples)
         self.scratch = self._temp(cell.spare, units, self.samples)
         self.trace = self.scratch
+        self.sums = None if self.features else self._temp(cell.gates * units, self.samples)
         self.recurrent: NDArray | None = None
 
     def _temp(self, *shape: int) -> NDArray:
@@ -147,7 +153,8 @@ class _Direction:
             emitter.fill(packed, 0)
         for block, gate, count in cell.inputs:
             rows, gates = self._rows(block, count), self._rows(gate, count)
-            emitter.copy(packed[rows, : self.features], w[gates])
+            if self.features:
+                emitter.copy(packed[rows, : self.features], w[gates])
             if b is not None:
                 emitter.copy(bias[rows], b[gates])
         for block, gate, count in cell.recurrent:
@@ -169,13 +176,42 @@ class _Direction:
             factor = self.emitter.constant(scale, self.dtype)
             self.emitter.ufunc(np.multiply, [array, factor], array)
 
-    def pack_input(self, x: NDArray, drop: NDArray | None) -> None:
-        """The inputs of all steps, and ones for the bias."""
+    def pack_input(self, x: NDArray, w: NDArray, drop: NDArray | None) -> None:
+        """The inputs of all steps or their products with W, and ones for the bias."""
+        self.emitter.fill(self.steps[:, self.features], 1)
+        if not self.features:
+            self._project(x, w, drop)
+            return
         place = self.steps[:, : self.features]
         self.emitter.copy(place, x.transpose(0, 2, 1))
         if drop is not None:
             self.emitter.call(_clear, place, drop)
-        self.emitter.fill(self.steps[:, self.features], 1)
+
+    def _project(self, x: NDArray, w: NDArray, drop: NDArray | None) -> None:
+        """The products of the inputs of all steps with W, where the sums of the gates come."""
+        emitter, cell = self.emitter, self.cell
+        count, samples, features = x.shape
+        gates = sum(count for _, _, count in cell.inputs)
+        weights = self._temp(gates * self.units, features)
+        for block, gate, several in cell.inputs:
+            emitter.copy(weights[self._rows(block, several)], w[self._rows(gate, several)])
+        for rows, scale in _scaled_rows(cell.scales[:gates], self.units):
+            self._scale(weights[rows], scale)
+        if gates < cell.gates:
+            emitter.fill(self.trace[:, gates : cell.gates], 0)
+        if drop is not None or samples < FEW:
+            packed = self._temp(count, samples, features)
+            emitter.copy(packed, x)
+            x = packed
+            if drop is not None:
+                emitter.call(_clear, x.transpose(0, 2, 1), drop)
+        target = self.trace[:, :gates].reshape(count, gates * self.units, samples)
+        if samples < FEW:
+            products = self._temp(count * samples, gates * self.units)
+            emitter.call(np.dot, x.reshape(-1, features), weights.T, products)
+            emitter.copy(target, products.reshape(count, samples, -1).transpose(0, 2, 1))
+        else:
+            emitter.call(np.matmul, weights, x.transpose(0, 2, 1), out=target)
 
     def trace_into(self, place: NDArray | None) -> None:
         """Memory for the trace: where it is wanted, if the recurrence can work there."""

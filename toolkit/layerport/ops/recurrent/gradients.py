@@ -14,7 +14,14 @@ import numpy as np
 
 from layerport.errors import UnsupportedError
 from layerport.op import NDArray, Op
-from layerport.ops.recurrent.cells import GATHERED, PREPARED, Backward, Cell, Segments
+from layerport.ops.recurrent.cells import (
+    GATHERED,
+    PREPARED,
+    Backward,
+    Cell,
+    Segments,
+    laid_beside,
+)
 from layerport.ops.recurrent.emission import Sweep, emit_mask, padded
 
 if TYPE_CHECKING:
@@ -41,7 +48,8 @@ def gradient(
     slopes, *initial = back(r, trace, lengths, states[2], dy[0], *dy[1 : 1 + op.states])
     rows = _Rows(cells[0], r.shape[2])
     products = product(slopes, steps)
-    features = x.shape[2]
+    features = laid_beside(x.shape[2])
+    inputs = products[:, :, :features] if features else product(slopes, x)
     states_from = features + 1
     dr = products[:, :, states_from : states_from + r.shape[2]]
     dr = rows.by_gate(dr, rows.cell.recurrent)
@@ -50,7 +58,7 @@ def gradient(
         dr = np.concatenate([dr, product(rows.block(slopes, 0, 1), reset)], axis=1)
     found: list[Any] = [
         rows.input(slopes, w, x.shape),
-        rows.by_gate(products[:, :, :features], rows.cell.inputs),
+        rows.by_gate(inputs, rows.cell.inputs),
         dr,
         None if b is None else rows.bias(products[:, :, features]),
         None,

@@ -10,7 +10,7 @@ from layerport.loops.functions import less, select
 from layerport.loops.index import Index, Size
 from layerport.loops.ir import Operand
 from layerport.loops.views import static_extents
-from layerport.ops.recurrent.cells import Cell, GRUAfterCell, GRUCell, LSTMCell
+from layerport.ops.recurrent.cells import Cell, GRUAfterCell, GRUCell, LSTMCell, laid_beside
 from layerport.ops.recurrent.expressions import activated, derivative
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class _Forward(_Run):
         self.kept = nest.outputs[1 + op.states :]
         self.count, _, self.samples, self.units = self.y.shape  # type: ignore[assignment]
         (self.features,) = static_extents(self.x.shape[2:])
+        self.beside = laid_beside(self.features)
 
     def write(self) -> None:
         """All statements."""
@@ -215,9 +216,8 @@ class _Forward(_Run):
         """The state before a step, for the gradients of weights."""
         if self.kept:
             with self.each() as (n, j):
-                self.kept[0][self.direction, self.features + 1 + j, self.time, n] = self.hidden[
-                    n, j
-                ]
+                row = self.beside + 1 + j
+                self.kept[0][self.direction, row, self.time, n] = self.hidden[n, j]
 
     def _keep_inputs(self) -> None:
         """The inputs, ones for the bias, and zeros up to the width of the result."""
@@ -225,12 +225,13 @@ class _Forward(_Run):
             return
         nest, d, kept = self.nest, self.direction, self.kept[0]
         (width,) = static_extents(kept.shape[1:2])
-        used = self.features + 1 + self.units
+        used = self.beside + 1 + self.units
         with nest.loop(self.count) as time, nest.loop(self.samples, parallel=True) as n:
             self.time = time
-            with nest.loop(self.features, parallel=True) as k:
-                kept[d, k, time, n] = self.inside(n, self.x[time, n, k], 0.0)
-            kept[d, self.features, time, n] = 1.0
+            if self.beside:
+                with nest.loop(self.beside, parallel=True) as k:
+                    kept[d, k, time, n] = self.inside(n, self.x[time, n, k], 0.0)
+            kept[d, self.beside, time, n] = 1.0
             if used < width:
                 with nest.loop(width - used, parallel=True) as k:
                     kept[d, k + used, time, n] = 0.0

@@ -15,7 +15,14 @@ from layerport.op import OURS, NDArray, Op, TensorType
 from layerport.ops.base import common_dtype
 from layerport.ops.recurrent import gradients
 from layerport.ops.recurrent.activations import Activation, parse
-from layerport.ops.recurrent.cells import Cell, GRUAfterCell, GRUCell, LSTMCell, RNNCell
+from layerport.ops.recurrent.cells import (
+    Cell,
+    GRUAfterCell,
+    GRUCell,
+    LSTMCell,
+    RNNCell,
+    laid_beside,
+)
 from layerport.ops.recurrent.emission import computed, emit_forward
 from layerport.ops.shape import Transpose
 
@@ -253,14 +260,15 @@ class LSTM(Recurrent):
 def padded_width(features: Extent, units: Extent) -> int:
     """The rows of what each step multiplies, up to a multiple of 16: products are faster then."""
     features, units = static_shape((features, units))
-    return -(-(features + 1 + units) // 16) * 16
+    return -(-(laid_beside(features) + 1 + units) // 16) * 16
 
 
 class _Traced(Recurrent):
     """Keeps what the gradient reads, as two more results.
 
     steps (directions, features + 1 + units and zeros, steps, samples): what is multiplied with the
-    weights, and trace (directions, steps, blocks, units, samples): see `cells`.
+    weights, without features where there are many; and trace (directions, steps, blocks, units,
+    samples): see `cells`.
     """
 
     domain: ClassVar[str] = OURS
@@ -346,39 +354,52 @@ class RecurrentGrad(Recurrent):
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentWeightGrad(Op):
-    """(directions, m, steps, samples) times (directions, n, steps, samples): products of rows.
+    """Slopes (directions, m, steps, samples) times steps (directions, n, steps, samples), by rows.
 
-    With slopes and steps as operands, the gradients of all weights of a recurrence.
+    Or times one sequence (steps, samples, n) for all directions. The gradients of all weights of a
+    recurrence.
     """
 
     domain: ClassVar[str] = OURS
 
     def infer(self, slopes: Value, steps: Value) -> Sequence[TensorType]:
-        if slopes.ndim != 4 or not same_shape(
-            (slopes.shape[0], *slopes.shape[2:]), (steps.shape[0], *steps.shape[2:])
-        ):
-            raise ShapeError(f"{slopes.shape} and {steps.shape} differ in more than axis 1")
-        shape = (slopes.shape[0], slopes.shape[1], steps.shape[1])
+        sequence = steps.ndim == 3
+        others = steps.shape[:2] if sequence else (steps.shape[0], *steps.shape[2:])
+        wanted = slopes.shape[2:] if sequence else (slopes.shape[0], *slopes.shape[2:])
+        if slopes.ndim != 4 or not same_shape(others, wanted):
+            raise ShapeError(f"{slopes.shape} and {steps.shape} have other steps or samples")
+        rows = steps.shape[2 if sequence else 1]
+        shape = (slopes.shape[0], slopes.shape[1], rows)
         return [TensorType(shape, common_dtype(slopes, steps))]
 
     def evaluate(self, slopes: NDArray, steps: NDArray) -> NDArray:
-        return np.asarray(np.einsum("dmtb,dntb->dmn", slopes, steps, optimize=True))
+        terms = "dmtb,tbn->dmn" if steps.ndim == 3 else "dmtb,dntb->dmn"
+        return np.asarray(np.einsum(terms, slopes, steps, optimize=True))
 
     def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
-        for slopes, steps, out in zip(*inputs, outputs[0], strict=True):
-            a, b = (_as_rows(emitter, array) for array in (slopes, steps))
-            emitter.matmul(a, b.T, out)
+        slopes, steps = inputs
+        sequence = None
+        if steps.ndim == 3:
+            sequence = emitter.temp(steps.shape, steps.dtype)
+            emitter.copy(sequence, steps)
+            sequence = sequence.reshape(-1, steps.shape[2])
+        for direction, out in enumerate(outputs[0]):
+            a = _as_rows(emitter, slopes[direction])
+            b = _as_rows(emitter, steps[direction]).T if sequence is None else sequence
+            emitter.matmul(a, b, out)
 
     def loops(self, nest: NestBuilder) -> None:
         slopes, steps = nest.operands
 
         def element(d: Index, m: Index, n: Index) -> Any:
-            return nest.sum(slopes.shape[2:], lambda *at: slopes[d, m, *at] * steps[d, n, *at])
+            def term(t: Index, b: Index) -> Any:
+                return slopes[d, m, t, b] * (
+                    steps[t, b, n] if steps.ndim == 3 else steps[d, n, t, b]
+                )
+
+            return nest.sum(slopes.shape[2:], term)
 
         nest.each(element)
-
-    def gradient(self, dy: Any, y: Any, slopes: Any, steps: Any) -> Sequence[Any]:
-        return np.einsum("dmn,dntb->dmtb", dy, steps), np.einsum("dmn,dmtb->dntb", dy, slopes)
 
 
 def _as_rows(emitter: Emitter, array: NDArray) -> NDArray:

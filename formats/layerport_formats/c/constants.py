@@ -57,7 +57,7 @@ class Constants:
         for buffer in weights:
             assert buffer.data is not None
             key = buffer.dtype, buffer.data.tobytes()
-            fresh = (f"w{len(self._arrays)}", buffer, set())
+            fresh: tuple[str, Buffer, set[int]] = (f"w{len(self._arrays)}", buffer, set())
             name, _, owners = self._arrays.setdefault(key, fresh)
             owners.add(owner)
             self.names[buffer] = name

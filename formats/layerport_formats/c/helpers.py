@@ -70,7 +70,11 @@ int32_t idiv(int32_t a, int32_t b)
 """Functions of single values: i... of int32_t (which wrap), u... of uint32_t."""
 
 VECTOR: Mapping[str, str] = {
-    "choose#": "vf# choose#(vi# test, vf# a, vf# b) { return (vf#)ichoose#(test, (vi#)a, (vi#)b); }",
+    "choose#": """\
+vf# choose#(vi# test, vf# a, vf# b)
+{
+  return (vf#)ichoose#(test, (vi#)a, (vi#)b);
+}""",
     "ichoose#": "vi# ichoose#(vi# test, vi# a, vi# b) { return (test & a) | (~test & b); }",
     "atleast#": "vf# atleast#(vf# x, vf# low) { return choose#(x < low, low, x); }",
     "atmost#": "vf# atmost#(vf# x, vf# high) { return choose#(x > high, high, x); }",

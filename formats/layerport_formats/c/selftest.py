@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 from layerport.loops.ir import Port, Program
 from layerport.loops.weights import stored
@@ -12,20 +11,10 @@ from layerport.op import NDArray
 
 from layerport_formats.c.constants import definition
 from layerport_formats.c.signature import MEMORY_TYPES
+from layerport_formats.exporting import Golden
 
-
-class Golden(Protocol):
-    """Inputs, outputs and tolerance."""
-
-    @property
-    def inputs(self) -> Sequence[NDArray]: ...
-
-    @property
-    def outputs(self) -> Sequence[NDArray]: ...
-
-    @property
-    def tolerance(self) -> float: ...
-
+LARGEST_INPUTS = 1 << 16
+"""Elements of inputs above which fewer samples stand in the file."""
 
 _COMPARE = """\
 /* Whether results are as wanted; *most grows to the largest difference. */
@@ -41,7 +30,8 @@ static int same_KIND(const TYPE *got, const TYPE *wanted, size_t size, float *mo
     const double a = (double)got[i], b = (double)wanted[i], difference = fabs(a - b);
     if (a == b || (a != a && b != b)) continue;
     if (!(difference <= TOLERANCE * (scale + fabs(b)))) same = 0;
-    if (!(difference <= (double)*most)) *most = difference == difference ? (float)difference : INFINITY;
+    if (difference != difference) *most = INFINITY;
+    else if (difference > (double)*most) *most = (float)difference;
   }
   return same;
 }"""
@@ -49,6 +39,7 @@ static int same_KIND(const TYPE *got, const TYPE *wanted, size_t size, float *mo
 
 def self_test(program: Program, prefix: str, golden: Golden) -> str:
     """The definition of `self_test`, with its samples."""
+    golden = _shortened(golden) if program.splittable else golden
     samples = golden.inputs[0].shape[0] if golden.inputs and golden.inputs[0].ndim else 1
     texts, checks, names = [], [], []
     for number, (port, array) in enumerate(zip(program.inputs, golden.inputs, strict=True)):
@@ -85,6 +76,19 @@ def self_test(program: Program, prefix: str, golden: Golden) -> str:
         "}",
     ]
     return "\n\n".join([*texts, "\n".join(lines)])
+
+
+def _shortened(golden: Golden) -> Golden:
+    """So many of the samples as fit well into a source file, but one at least."""
+    samples = len(golden.inputs[0])
+    elements = sum(array.size // samples for array in golden.inputs)
+    count = max(1, min(samples, LARGEST_INPUTS // max(1, elements)))
+
+    def first(arrays: Sequence[NDArray]) -> list[NDArray]:
+        # An axis that depends on the batch may be a multiple of it.
+        return [array[: len(array) // samples * count] for array in arrays]
+
+    return golden._replace(inputs=first(golden.inputs), outputs=first(golden.outputs))
 
 
 def _kind(port: Port) -> str:

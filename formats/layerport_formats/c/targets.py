@@ -8,9 +8,12 @@ from layerport.loops.target import Target
 LIBRARY = frozenset(FLOAT_FUNCTIONS) - {"sigmoid"} | {"pow"}
 """What C's library has for single values."""
 
+_VECTORS = frozenset({"rint"})
+"""What there is for vectors; the rest is built from primitives."""
+
 TARGETS = {
-    16: Target(lanes=16, rows=6, columns=48, lone_columns=112, native=frozenset({"rint"})),
-    8: Target(lanes=8, rows=4, columns=24, lone_columns=64, native=frozenset({"rint"})),
-    4: Target(lanes=4, rows=4, columns=12, lone_columns=32, native=frozenset({"rint"})),
-    1: Target(lanes=1, rows=4, columns=4, lone_columns=4, native=LIBRARY),
+    16: Target(lanes=16, narrow=(8, 4, 2), rows=9, registers=30, native=_VECTORS),
+    8: Target(lanes=8, narrow=(4, 2), rows=4, registers=16, native=_VECTORS),
+    4: Target(lanes=4, narrow=(2,), rows=4, registers=16, native=_VECTORS),
+    1: Target(lanes=1, rows=4, registers=16, native=LIBRARY),
 }

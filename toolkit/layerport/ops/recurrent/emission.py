@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from layerport.ops.recurrent.operators import Recurrent
 
 
-FEW = 8
-"""Samples up to which the products of all steps are one; each step's own would read all weights."""
-
-
 class Sweep:
     """Runs a recurrence over arrays whose places do not change; records it at the first call."""
 
@@ -199,19 +195,20 @@ class _Direction:
             self._scale(weights[rows], scale)
         if gates < cell.gates:
             emitter.fill(self.trace[:, gates : cell.gates], 0)
-        if drop is not None or samples < FEW:
-            packed = self._temp(count, samples, features)
-            emitter.copy(packed, x)
-            x = packed
-            if drop is not None:
-                emitter.call(_clear, x.transpose(0, 2, 1), drop)
+        packed = self._temp(count, samples, features)
+        emitter.copy(packed, x)
+        if drop is not None:
+            emitter.call(_clear, packed.transpose(0, 2, 1), drop)
         target = self.trace[:, :gates].reshape(count, gates * self.units, samples)
-        if samples < FEW:
-            products = self._temp(count * samples, gates * self.units)
-            emitter.call(np.dot, x.reshape(-1, features), weights.T, products)
-            emitter.copy(target, products.reshape(count, samples, -1).transpose(0, 2, 1))
-        else:
-            emitter.call(np.matmul, weights, x.transpose(0, 2, 1), out=target)
+        sequence = packed.reshape(-1, features)
+        if samples == 1:
+            products = self._temp(count, gates * self.units)
+            emitter.matmul(sequence, weights.T, products)
+            emitter.copy(target[:, :, 0], products)
+            return
+        columns = self._temp(gates * self.units, count * samples)
+        emitter.matmul(weights, sequence.T, columns)
+        emitter.copy(target, columns.reshape(-1, count, samples).transpose(1, 0, 2))
 
     def trace_into(self, place: NDArray | None) -> None:
         """Memory for the trace: where it is wanted, if the recurrence can work there."""

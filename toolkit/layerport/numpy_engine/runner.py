@@ -35,6 +35,10 @@ KEPT = 8
 """How many plans, for inputs of different shapes, are kept."""
 
 
+FEW = 16
+"""Parts up to which they are made equally large."""
+
+
 class Runner:
     """Computes the outputs of a network as it is now.
 
@@ -170,4 +174,8 @@ class Runner:
             samples = min(TRIAL, sizes[BATCH])
             trial = self._plan({**sizes, BATCH: samples})
             self._sample_bytes[key] = -(-trial.arena_bytes // samples)
-        return max(1, PART_BYTES // max(1, self._sample_bytes[key]))
+        most = max(1, PART_BYTES // max(1, self._sample_bytes[key]))
+        count = -(-sizes[BATCH] // most)
+        # Of few parts, a last one that is not full would cost much; with many, one size serves
+        # batches of all sizes.
+        return -(-sizes[BATCH] // count) if count <= FEW else most

@@ -85,7 +85,8 @@ def _product(a: Interval, b: Interval) -> Interval:
 def _masked(a: Interval, b: Interval) -> Interval:
     if a.is_exact and b.is_exact:
         return Interval(a.low & b.low, a.low & b.low)
-    return Interval(0, b.high) if b.low >= 0 else FULL
+    ends = [end.high for end in (a, b) if end.low >= 0]
+    return Interval(0, min(ends)) if ends else FULL
 
 
 def _rest(a: Interval, b: Interval) -> Interval:

@@ -59,6 +59,8 @@ class Buffer:
     data : the elements of a weight, in the order in which they lie in memory.
     source : the name of the graph's input, output or parameter, or "" (data, never printed raw).
     shape, strides : how the elements of a weight or state lie, for those who fill or save them.
+    block : where the weight is packed (see `pack`), the columns of a block; shape and strides are
+        those before.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Buffer:
     source: str = ""
     shape: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
+    block: int = 0
 
 
 # Expressions ----------------------------------------------------------------------------------

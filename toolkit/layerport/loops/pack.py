@@ -41,7 +41,7 @@ def _packed(buffer: Buffer, functions: Sequence[Function], block: int) -> Buffer
         return None
     matrix = buffer.data.reshape(-1, columns // block, block)
     data = np.ascontiguousarray(matrix.transpose(1, 0, 2)).reshape(-1)
-    return replace(buffer, data=data, shape=(), strides=())
+    return replace(buffer, data=data, block=block)
 
 
 def _columns(buffer: Buffer) -> int:

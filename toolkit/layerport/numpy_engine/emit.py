@@ -196,23 +196,28 @@ class Emitter:
 
     # Reductions -------------------------------------------------------------------------
 
-    def sum(self, x: NDArray, axes: Sequence[int], out: NDArray) -> None:
-        """Sum over `axes` into `out`, which has the other axes, or all of them."""
+    def sum(self, x: NDArray, axes: Sequence[int], out: NDArray, scale: float = 1.0) -> None:
+        """`scale` times the sum over `axes` into `out`, which has the other axes, or all of them.
+
+        A product with equal numbers is the fastest sum.
+        """
         if out.ndim == x.ndim:
             out = _without(out, axes)
-        matrix = _as_matrix(x, axes)
+        matrix = _as_matrix(x, axes) if x.dtype.kind == "f" and x.dtype.itemsize > 2 else None
         target = flattened(out) if _same_order(x, axes, out) else None
-        if matrix is None or target is None or x.dtype.kind != "f" or x.dtype.itemsize < 4:
-            self.reduce(np.add, x, axes, out)
+        if matrix is not None and target is not None:
+            rows, last = matrix
+            numbers = self.constant(scale, x.dtype, rows.shape[1 if last else 0])
+            self.call(np.dot, *((rows, numbers) if last else (numbers, rows)), target)
             return
-        rows, last = matrix
-        if rows.shape[0] == 1 or rows.shape[1] == 1:
-            # One number only: NumPy's pairwise summation is as fast, and more exact.
-            self.reduce(np.add, x, axes, out)
-        elif last:
-            self.call(np.dot, rows, self.constant(1, x.dtype, rows.shape[1]), target)
-        else:
-            self.call(np.dot, self.constant(1, x.dtype, rows.shape[0]), rows, target)
+        line = flattened(x)
+        if line is not None and out.ndim == 0 and x.dtype.kind == "f" and x.size <= TILE:
+            self.call(np.dot, line, self.constant(scale, x.dtype, x.size), out)
+            return
+        # Of many numbers, NumPy's pairwise summation is more exact.
+        self.reduce(np.add, x, axes, out)
+        if scale != 1:
+            self.ufunc(np.multiply, [out, self.constant(scale, out.dtype)], out)
 
     def reduce(self, function: np.ufunc, x: NDArray, axes: Sequence[int], out: NDArray) -> None:
         """`function.reduce` over `axes` into `out`, which has the other axes, or all of them."""
@@ -241,17 +246,20 @@ class Emitter:
         total = self._powers(x, axis, out, out)
         self.ufunc(np.divide, [out, total], out)
 
-    def log_softmax(
-        self, x: NDArray, axis: int, out: NDArray, probabilities: NDArray | None = None
-    ) -> NDArray:
-        """``log(softmax(x))`` along an axis, and softmax(x) as well where it is asked for."""
-        powers = self.temp_like(x) if probabilities is None else probabilities
-        total = self._powers(x, axis, out, powers)
-        if probabilities is not None:
-            self.ufunc(np.divide, [probabilities, total], probabilities)
+    def log_softmax(self, x: NDArray, axis: int, out: NDArray) -> None:
+        """``log(softmax(x))`` along an axis; `out` must not be the place of x."""
+        total = self._powers(x, axis, out, self.temp_like(x))
         self.ufunc(np.log, [total], total)
         self.ufunc(np.subtract, [out, total], out)
-        return out
+
+    def cross_entropies(self, x: NDArray, axis: int, probabilities: NDArray) -> NDArray:
+        """``-log(softmax(x))`` along an axis, in memory for this operator, and softmax(x)."""
+        low = self.temp_like(x)
+        total = self._powers(x, axis, low, probabilities)
+        self.ufunc(np.divide, [probabilities, total], probabilities)
+        self.ufunc(np.log, [total], total)
+        self.ufunc(np.subtract, [total, low], low)
+        return low
 
     def _powers(self, x: NDArray, axis: int, low: NDArray, powers: NDArray) -> NDArray:
         """x minus its maximum in `low`, the power of e in `powers`; returns their sums."""

@@ -89,10 +89,9 @@ class SoftmaxCrossEntropy(_CrossEntropy):
     def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
         logits, targets = inputs
         loss, probabilities = outputs
-        logs = emitter.log_softmax(logits, self.axis, emitter.temp_like(logits), probabilities)
-        emitter.ufunc(np.multiply, [logs, targets], logs)
-        emitter.sum(logs, (normalize_axis(self.axis, logs.ndim),), loss)
-        emitter.ufunc(np.negative, [loss], loss)
+        each = emitter.cross_entropies(logits, self.axis, probabilities)
+        emitter.ufunc(np.multiply, [each, targets], each)
+        emitter.sum(each, (normalize_axis(self.axis, each.ndim),), loss)
 
     def gradient(self, dys: Any, ys: Any, logits: Any, targets: Any) -> Sequence[Any]:
         (dloss, dprobabilities), (_, probabilities) = dys, ys
@@ -142,13 +141,14 @@ class SparseSoftmaxCrossEntropy(_CrossEntropy):
             return
         samples, classes = logits.shape
         emitter.call(check_classes, targets, classes)
-        logs = emitter.temp(logits.shape, logits.dtype)
-        emitter.log_softmax(logits, 1, logs, probabilities)
+        each = emitter.cross_entropies(logits, 1, probabilities)
+        if not each.flags.c_contiguous:
+            turned, each = each, emitter.temp(each.shape, each.dtype)
+            emitter.copy(each, turned)
         rows = emitter.shared(np.arange(0, samples * classes, classes))
         chosen = emitter.temp((samples,), rows.dtype)
         emitter.call(np.add, rows, targets, out=chosen, casting="unsafe")
-        emitter.call(np.ndarray.take, logs.reshape(-1), chosen, None, loss)
-        emitter.ufunc(np.negative, [loss], loss)
+        emitter.call(np.ndarray.take, each.reshape(-1), chosen, None, loss)
 
     def gradient(self, dys: Any, ys: Any, logits: Any, targets: Any) -> Sequence[Any]:
         (dloss, dprobabilities), (_, probabilities) = dys, ys

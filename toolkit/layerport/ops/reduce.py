@@ -155,8 +155,7 @@ class ReduceMean(Reduction):
         if x.dtype.kind != "f":
             super().emit(emitter, inputs, outputs)
             return
-        emitter.sum(x, self.over(x.ndim), y)
-        emitter.ufunc(np.multiply, [y, emitter.constant(y.size / x.size, y.dtype)], y)
+        emitter.sum(x, self.over(x.ndim), y, y.size / x.size)
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
         elements = apply(Count(self.over(len(x.shape)), x.dtype.name), x)

@@ -2,36 +2,46 @@
 
     python -m benchmarks train [--quick] [--network m1] [--batch 10] [--threads 1]
     python -m benchmarks infer
+    python -m benchmarks targets
     python -m benchmarks report
 
-`train` and `infer` print a line for each row, and keep it in results.json unless `--quick` is
-given; `report` writes RESULTS.md. What is not installed is left out.
+The first three print a line for each row, and keep it in results.json unless `--quick` is given;
+`report` writes RESULTS.md. What is not installed is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS
 from benchmarks.emotion import emotion_model
-from benchmarks.measure import QUICK, Effort, Frameworks, machine
+from benchmarks.measure import QUICK, Effort, Frameworks, Row, machine
 from benchmarks.networks import NETWORKS
 from benchmarks.report import REPORT, Results
 from benchmarks.tables import line, markdown
+from benchmarks.targets.bench import MEASURED, TARGETS, Programs, versions
 
-BATCHES = {"train": (10, 32, 128), "infer": (1, 10, 32, 128)}
+BATCHES = {"train": (10, 32, 128), "infer": (1, 10, 32, 128), "targets": (1, 128)}
+TITLES = {name: entry.title for name, entry in CONTENDERS.items()} | {
+    name: target.title for name, target in TARGETS.items()
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _parser().parse_args(arguments)
-    if options.command == "report":
-        REPORT.write_text(markdown(Results.load()), encoding="utf-8")
-        print(REPORT)
+    results = Results.load()
+    if options.command != "report":
+        _measure(options, results)
+        if not options.quick:
+            results.save()
     else:
-        measure(options)
+        REPORT.write_text(markdown(results, TITLES), encoding="utf-8")
+        print(REPORT)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,38 +49,63 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0]
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for mode, batches in BATCHES.items():
-        command = commands.add_parser(mode, help=f"measure {mode}")
-        command.set_defaults(batches=batches)
+    for mode in BATCHES:
+        command = commands.add_parser(mode, help=f"measure: {mode}")
+        names = list(TARGETS if mode == "targets" else CONTENDERS)
+        networks = list(MEASURED if mode == "targets" else NETWORKS)
         command.add_argument("--quick", action="store_true", help="short, and not kept")
-        command.add_argument("--network", action="append", choices=list(NETWORKS))
-        command.add_argument("--contender", action="append", choices=list(CONTENDERS))
+        command.add_argument("--network", action="append", choices=networks)
+        command.add_argument("--contender", action="append", choices=names)
         command.add_argument("--batch", action="append", type=int)
-        command.add_argument("--threads", action="append", type=int)
+        if mode != "targets":
+            command.add_argument("--threads", action="append", type=int)
         command.add_argument("--rounds", type=int, help=f"turns of each (default {Effort.rounds})")
         command.add_argument("--data", type=Path, help="a folder with MNIST's IDX files")
+        command.set_defaults(networks=networks, names=names)
     commands.add_parser("report", help="write RESULTS.md from results.json")
     return parser
 
 
-def measure(options: argparse.Namespace) -> None:
-    """Run `train` or `infer`."""
+def _measure(options: argparse.Namespace, results: Results) -> None:
+    """Measure, print and collect."""
     mode = options.command
-    effort = QUICK if options.quick else Effort(rounds=options.rounds or Effort.rounds)
-    emotion_model(download=True)
-    bench = Frameworks(mode, options.contender or list(CONTENDERS), options.data, effort)
     described = machine()
     print(f"{described['processor']}, {described['cores']} cores, {described['blas']}")
-    results = Results.load()
+    described["versions"] = results.machines.get(mode, {}).get("versions", {})
+    measured = _targets if mode == "targets" else _frameworks
+    for row in measured(options, results, described["versions"]):
+        print(line(row, TITLES), flush=True)
+        results.add([row])
+    results.machines[mode] = described
+
+
+def _effort(options: argparse.Namespace) -> Effort:
+    return QUICK if options.quick else Effort(rounds=options.rounds or Effort.rounds)
+
+
+def _frameworks(
+    options: argparse.Namespace, results: Results, found: dict[str, str]
+) -> Iterator[Row]:
+    """The rows of `train` or `infer`."""
+    mode = options.command
+    emotion_model(download=True)
+    bench = Frameworks(mode, options.contender or options.names, options.data, _effort(options))
     for threads in options.threads or (1, 2):
-        for network in options.network or NETWORKS:
-            for row in bench.rows(network, threads, options.batch or options.batches):
-                print(line(row), flush=True)
-                results.add([row])
-    versions = results.machines.get(mode, {}).get("versions", {}) | bench.versions
-    results.machines[mode] = described | {"versions": versions}
-    if not options.quick:
-        results.save()
+        for network in options.network or options.networks:
+            yield from bench.rows(network, threads, options.batch or BATCHES[mode])
+    found |= bench.versions
+
+
+def _targets(options: argparse.Namespace, results: Results, found: dict[str, str]) -> Iterator[Row]:
+    """The rows of `targets`."""
+    found |= versions()
+    for network in options.network or options.networks:
+        with tempfile.TemporaryDirectory() as folder:
+            names = options.contender or options.names
+            programs = Programs(network, names, Path(folder), options.data)
+            yield from programs.rows(options.batch or BATCHES["targets"], _effort(options))
+            sizes = {name: dataclasses.asdict(size) for name, size in programs.sizes().items()}
+            results.sizes.setdefault(network, {}).update(sizes)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,66 @@
-"""What should be reached at least: how many times as long another contender may take."""
+"""What should be reached at least: how many times as long a rival takes."""
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
-Situation = tuple[str, str, int, int]
-"""Mode, network, threads, batch."""
+import dataclasses
+from collections.abc import Iterator, Mapping
 
 
-def _each(mode: str, network: str, threads: int, goals: dict[int, float]) -> dict[Situation, float]:
-    return {(mode, network, threads, batch): goal for batch, goal in goals.items()}
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """A ratio to reach.
+
+    Attributes
+    ----------
+    mode, network, threads, batch : the row that it is about.
+    ours, rival : who is compared, `ours` being at least `least` times as fast.
+    """
+
+    mode: str
+    network: str
+    threads: int
+    batch: int
+    ours: str
+    rival: str
+    least: float
 
 
-AGAINST = MappingProxyType({"train": "pytorch", "infer": "onnxruntime"})
-"""Whom the goals of a mode are about."""
+def _training(network: str, threads: int, least: Mapping[int, float]) -> Iterator[Goal]:
+    for batch, ratio in least.items():
+        yield Goal("train", network, threads, batch, "layerport", "pytorch", ratio)
 
-GOALS: MappingProxyType[Situation, float] = MappingProxyType(
-    _each("train", "m1", 1, {10: 3.0, 32: 2.3, 128: 2.1})
-    | _each("train", "m2", 1, {10: 1.35, 32: 1.2, 128: 1.1})
-    | _each("train", "m1", 2, {128: 1.7})
-    | _each("train", "m2", 2, {128: 1.0})
-    | _each("train", "convbn", 1, {10: 1.2, 32: 1.2, 128: 1.2})
-    | _each("train", "transformer", 1, {10: 1.4, 32: 1.4, 128: 1.4})
-    | _each("train", "emotion", 1, {10: 1.0, 32: 1.0, 128: 1.0})
-    | _each("train", "lstm", 1, {10: 1.0, 32: 1.0, 128: 1.0})
-    | _each("infer", "m1", 1, {1: 0.7, 128: 0.8})
-    | _each("infer", "m2", 1, {1: 0.7, 128: 0.95})
+
+def _inference(network: str, least: Mapping[int, float]) -> Iterator[Goal]:
+    for batch, ratio in least.items():
+        yield Goal("infer", network, 1, batch, "layerport", "onnxruntime", ratio)
+
+
+def _target(ours: str, rival: str, batch: int, m1: float, m2: float) -> Iterator[Goal]:
+    for network, ratio in (("m1", m1), ("m2", m2)):
+        yield Goal("targets", network, 1, batch, ours, rival, ratio)
+
+
+GOALS: tuple[Goal, ...] = (
+    *_training("m1", 1, {10: 3.0, 32: 2.3, 128: 2.1}),
+    *_training("m2", 1, {10: 1.35, 32: 1.2, 128: 1.1}),
+    *_training("m1", 2, {128: 1.7}),
+    *_training("m2", 2, {128: 1.0}),
+    *_training("convbn", 1, {10: 1.2, 32: 1.2, 128: 1.2}),
+    *_training("transformer", 1, {10: 1.4, 32: 1.4, 128: 1.4}),
+    *_training("emotion", 1, {10: 1.0, 32: 1.0, 128: 1.0}),
+    *_training("lstm", 1, {10: 1.0, 32: 1.0, 128: 1.0}),
+    *_inference("m1", {1: 0.7, 128: 0.8}),
+    *_inference("m2", {1: 0.7, 128: 0.95}),
+    *_target("wasm", "ort-web", 1, m1=3.3, m2=2.1),
+    *_target("wasm", "ort-web", 128, m1=1.8, m2=2.0),
+    *_target("js", "tfjs-cpu", 1, m1=7.0, m2=4.5),
+    *_target("c", "onnxruntime", 1, m1=3.0, m2=1.6),
+    *_target("c", "onnxruntime", 128, m1=0.85, m2=1.3),
+    *_target("c", "emx", 1, m1=10.0, m2=4.0),
 )
+
+
+def goals_of(mode: str, network: str, threads: int, batch: int) -> list[Goal]:
+    """The goals for a row."""
+    row = (mode, network, threads, batch)
+    return [goal for goal in GOALS if row == (goal.mode, goal.network, goal.threads, goal.batch)]

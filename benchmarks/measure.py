@@ -46,12 +46,14 @@ class Timing:
     parallel : whether several threads may be used. If not, the time of the processor counts,
         which other programs on the machine do not change much.
     note : what the contender chose to do.
+    difference : of its results from what they should be, where that is known.
     """
 
     parallel: bool = False
     wall: list[float] = dataclasses.field(default_factory=list)
     cpu: list[float] = dataclasses.field(default_factory=list)
     note: str = ""
+    difference: float = 0.0
 
     @property
     def seconds(self) -> list[float]:
@@ -140,7 +142,9 @@ def prepare(workers: Mapping[str, Worker], row: Row, **request: Any) -> dict[str
         except ContenderError as error:
             row.absent[name] = str(error)
             continue
-        row.timings[name] = Timing(row.threads > 1, note=answer.get("note", ""))
+        row.timings[name] = Timing(
+            row.threads > 1, note=answer.get("note", ""), difference=answer.get("difference", 0.0)
+        )
         ready[name] = worker
     return ready
 

@@ -2,64 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, OURS
-from benchmarks.goals import AGAINST, GOALS
+from benchmarks.goals import Goal, goals_of
 from benchmarks.measure import Row
 from benchmarks.networks import NETWORKS
 from benchmarks.report import Results
 
 HEADINGS = {
-    "train": ("Training", "samples per second, forward + backward + SGD with momentum, `fit` as "
-              "users call it: shuffled batches from arrays in memory"),
-    "infer": ("Inference", "microseconds of a call"),
-}  # fmt: skip
+    "train": (
+        "Training",
+        "Samples per second: forward, backward and SGD with momentum, by `fit` as users call it, "
+        "on shuffled batches of arrays in memory.",
+    ),
+    "infer": ("Inference", "Microseconds of a call."),
+    "targets": (
+        "Exported programs",
+        "Microseconds of a call on one thread, for one sample and for 128. `code` is what has to "
+        "be downloaded beside the weights; `cold start` the time of the processor for a process "
+        "that predicts once, over one that does nothing.",
+    ),
+}
 
 INTRODUCTION = """\
 # Results
 
-Made by `{commands}`. Each contender runs in a process of its own, pinned to its cores;
-the processes take turns. Times are medians; a ratio is the median of the ratios of neighbouring
-turns, so it may differ from the ratio of the medians. A ratio above 1 means that layerport is
-faster. {disturbed}
+Made by {commands}. Each contender runs in a process of its own, pinned to its cores; the processes
+take turns. Times are medians; a ratio is the median of the ratios of neighbouring turns, and above
+1 where layerport is faster. One thread is measured by the time of its processor, which other
+programs hardly change, two by the clock. {disturbed}
 """
-DISTURBED = "Rows with `~` were measured while other programs used the same cores."
+DISTURBED = "`~` marks rows that were measured while other programs used the same cores."
 
 
-def markdown(results: Results) -> str:
-    """The whole page."""
-    rows = list(results.rows.values())
-    modes = [mode for mode in HEADINGS if any(row.mode == mode for row in rows)]
-    commands = "`, `".join(f"python -m benchmarks {mode}" for mode in modes)
-    disturbed = DISTURBED if any(row.disturbed for row in rows) else ""
-    parts = [INTRODUCTION.format(commands=commands, disturbed=disturbed)]
-    for mode in modes:
-        title, unit = HEADINGS[mode]
-        parts += [f"## {title}", f"{unit[0].upper()}{unit[1:]}.", _machine(results.machines[mode])]
-        for threads in sorted({row.threads for row in rows if row.mode == mode}):
-            chosen = [row for row in rows if (row.mode, row.threads) == (mode, threads)]
-            parts += [f"### {threads} thread{'s' if threads > 1 else ''}", _table(mode, chosen)]
-    parts.append(_networks())
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def line(row: Row) -> str:
+def line(row: Row, titles: Mapping[str, str]) -> str:
     """A row for the terminal."""
-    ours = row.timings.get(OURS)
-    cells = [
-        f"{CONTENDERS[name].title} {_amount(row, name)}" + _ratio(ours, timing, name)
-        for name, timing in row.timings.items()
-    ]
-    goal = _goal(row)
-    cells += [f"goal {goal}"] if goal else []
-    cells += [f"{CONTENDERS[name].title}: {why}" for name, why in row.absent.items()]
+    cells = [f"{titles[name]} {_amount(row, name)}{_ratio(row, name)}" for name in row.timings]
+    cells += [text for goal in _goals(row) if (text := _outcome(row, goal, titles))]
+    cells += [f"{titles[name]}: {why}" for name, why in row.absent.items()]
     mark = "~" if row.disturbed else " "
     return f"{row.network:12}{row.batch:4} x{row.threads}{mark} " + " | ".join(cells)
 
 
-def _machine(machine: dict[str, Any]) -> str:
+def markdown(results: Results, titles: Mapping[str, str]) -> str:
+    """The whole page."""
+    rows = list(results.rows.values())
+    modes = [mode for mode in HEADINGS if any(row.mode == mode for row in rows)]
+    commands = ", ".join(f"`python -m benchmarks {mode}`" for mode in modes)
+    disturbed = DISTURBED if any(row.disturbed for row in rows) else ""
+    parts = [INTRODUCTION.format(commands=commands, disturbed=disturbed)]
+    for mode in modes:
+        heading, unit = HEADINGS[mode]
+        parts += [f"## {heading}", unit, _machine(results.machines.get(mode, {}))]
+        chosen = sorted((row for row in rows if row.mode == mode), key=_place)
+        tables = _programs(chosen, results.sizes, titles) if mode == "targets" else (
+            _frameworks(chosen, titles))  # fmt: skip
+        parts += [*tables, _goal_list(chosen, titles)]
+    parts.append(_networks())
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _place(row: Row) -> tuple[int, int, int]:
+    return row.threads, list(NETWORKS).index(row.network), row.batch
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    if not machine:
+        return ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; Python "
@@ -67,24 +78,25 @@ def _machine(machine: dict[str, Any]) -> str:
     )
 
 
-def _table(mode: str, rows: Sequence[Row]) -> str:
-    names = [name for name in CONTENDERS if any(name in row.timings for row in rows)]
-    against = f"at least, against {CONTENDERS[AGAINST[mode]].title}"
-    order = {name: place for place, name in enumerate(NETWORKS)}
-    lines = [_cells(["network", "batch", *(CONTENDERS[name].title for name in names), against])]
-    lines.append(_cells(["---", *["--:"] * (len(names) + 2)]))
-    for row in sorted(rows, key=lambda row: (order[row.network], row.batch)):
-        mark = " ~" if row.disturbed else ""
-        cells = list(_measured(row, names))
-        lines.append(_cells([f"{row.network}{mark}", str(row.batch), *cells, _goal(row)]))
-    return "\n".join(lines)
+# Frameworks -----------------------------------------------------------------------------
+
+
+def _frameworks(rows: Sequence[Row], titles: Mapping[str, str]) -> Iterator[str]:
+    for threads in sorted({row.threads for row in rows}):
+        yield f"### {threads} thread{'s' if threads > 1 else ''}"
+        chosen = [row for row in rows if row.threads == threads]
+        names = [name for name in CONTENDERS if any(name in row.timings for row in chosen)]
+        head = ["network", "batch", *(titles[name] for name in names)]
+        yield _table(head, [[*_label(row), *_measured(row, names)] for row in chosen])
+
+
+def _label(row: Row) -> list[str]:
+    return [f"{row.network}{' ~' if row.disturbed else ''}", str(row.batch)]
 
 
 def _measured(row: Row, names: Sequence[str]) -> Iterator[str]:
-    ours = row.timings.get(OURS)
     for name in names:
-        timing = row.timings.get(name)
-        yield "" if timing is None else _amount(row, name) + _ratio(ours, timing, name)
+        yield _amount(row, name) + _ratio(row, name) if name in row.timings else ""
 
 
 def _amount(row: Row, name: str) -> str:
@@ -94,17 +106,70 @@ def _amount(row: Row, name: str) -> str:
     return f"{seconds * 1e6:,.1f}" if seconds < 1e-4 else f"{seconds * 1e6:,.0f}"
 
 
-def _ratio(ours: Any, timing: Any, name: str) -> str:
-    return "" if ours is None or name == OURS else f" ({ours.ratio(timing):.2f}x)"
-
-
-def _goal(row: Row) -> str:
-    goal = GOALS.get(row.key)
-    rival = AGAINST.get(row.mode, "")
-    if goal is None or OURS not in row.timings or rival not in row.timings:
+def _ratio(row: Row, name: str) -> str:
+    if row.mode == "targets" or name == OURS or OURS not in row.timings:
         return ""
-    reached = row.timings[OURS].ratio(row.timings[rival]) >= goal
-    return f"{goal:g}x {'reached' if reached else 'missed'}"
+    return f" ({row.timings[OURS].ratio(row.timings[name]):.2f}x)"
+
+
+# Programs -------------------------------------------------------------------------------
+
+
+def _programs(
+    rows: Sequence[Row], sizes: Mapping[str, Any], titles: Mapping[str, str]
+) -> Iterator[str]:
+    for network in dict.fromkeys(row.network for row in rows):
+        chosen = [row for row in rows if row.network == network]
+        names = [name for name in titles if any(name in row.timings for row in chosen)]
+        head = [network, *(f"batch {row.batch}" for row in chosen), "code", "cold start"]
+        lines = []
+        for name in names:
+            times = [_amount(row, name) if name in row.timings else "" for row in chosen]
+            lines.append([titles[name], *times, *_costs(sizes.get(network, {}).get(name))])
+        yield _table(head, lines)
+
+
+def _costs(size: Mapping[str, Any] | None) -> list[str]:
+    if size is None:
+        return ["", ""]
+    cold = "" if size["cold"] is None else f"{size['cold']:.0f} ms"
+    return [f"{size['code'] / 1000:,.1f} KB", cold]
+
+
+# Goals ----------------------------------------------------------------------------------
+
+
+def _goals(row: Row) -> list[Goal]:
+    return goals_of(*row.key)
+
+
+def _outcome(row: Row, goal: Goal, titles: Mapping[str, str]) -> str:
+    """Whether a goal was reached; nothing where one of the two was not measured."""
+    ours, rival = row.timings.get(goal.ours), row.timings.get(goal.rival)
+    if ours is None or rival is None:
+        return ""
+    ratio = ours.ratio(rival)
+    word = "reached" if ratio >= goal.least else "missed"
+    return f"{titles[goal.rival]} {ratio:.2f}x, at least {goal.least:g}x: {word}"
+
+
+def _goal_list(rows: Iterable[Row], titles: Mapping[str, str]) -> str:
+    lines = []
+    for row in rows:
+        for goal in _goals(row):
+            outcome = _outcome(row, goal, titles)
+            if outcome:
+                ours = titles[goal.ours]
+                lines.append([*_label(row), str(row.threads), ours, *_split(outcome)])
+    if not lines:
+        return ""
+    head = ["network", "batch", "threads", "", "against", "at least", ""]
+    return "### Goals\n\n" + _table(head, lines)
+
+
+def _split(outcome: str) -> list[str]:
+    measured, _, rest = outcome.partition(", at least ")
+    return [measured, *rest.split(": ")]
 
 
 def _networks() -> str:
@@ -112,5 +177,6 @@ def _networks() -> str:
     return f"## Networks\n\n{listed}"
 
 
-def _cells(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

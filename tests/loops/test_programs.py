@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import layerport as lp
 import numpy as np
 import pytest
 from layerport.dim import Dim
@@ -188,4 +189,23 @@ def test_samples_are_split_only_where_they_do_not_meet() -> None:
     # Sums over the batch, batches as columns, positions in the whole batch (pools)...
     apart = {name for name, is_split in splittable.items() if not is_split}
     assert apart == {"over_batch", "sizes", "losses", "gradients", "gathered", "products",
-                     "same_twice", "fixed_batch", "random", "pools"}  # fmt: skip
+                     "same_twice", "fixed_batch", "random", "pools", "recurrences"}  # fmt: skip
+
+
+def test_recurrences_are_split() -> None:
+    """Though their steps lie outside the samples; masks, too."""
+    network = lp.Sequential(
+        [
+            lp.Input((6,), dtype="int32"),
+            lp.Embedding(9, 3, mask_zero=True),
+            lp.Bidirectional(lp.LSTM(4, return_sequences=True)),
+            lp.GRU(3),
+        ]
+    )
+    network.initialize(0)
+    graph = network.lower().replay(constants=network.parameters)
+    program = lower(graph, TARGETS["scalar"], batch=3)
+    assert program.splittable
+    ids = np.random.default_rng(0).integers(0, 9, (8, 6)).astype(np.int32)
+    (got,) = in_blocks(program, [ids], 8)
+    np.testing.assert_allclose(got, network.predict(ids), atol=1e-6)

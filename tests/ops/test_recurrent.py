@@ -75,7 +75,7 @@ def test_like_onnxruntime(kind, attributes, direction, options, onnxruntime_outp
 
 
 @pytest.mark.parametrize(("kind", "attributes"), KINDS)
-@pytest.mark.parametrize("samples", [1, 3, 9])
+@pytest.mark.parametrize("samples", [1, 3, 17])
 @pytest.mark.parametrize("options", [{}, {"lengths": [5, 2, 3], "bias": False}])
 def test_many_features(kind, attributes, samples, options, onnxruntime_outputs):
     """They are multiplied for all steps at once, in ways that depend on the number of samples."""

@@ -40,6 +40,7 @@ class _Checker:
         self._variable = batch.variable
         self._capacity = batch.capacity
         self._buffers = buffers
+        self._moves: dict[Buffer, int] = {}
 
     def fits(self, body: Body, strides: Mapping[str, int]) -> bool:
         """Whether a body keeps samples apart.
@@ -82,6 +83,8 @@ class _Checker:
             return True
         sample, rest = divmod(buffer.size, self._capacity)
         moved = sum(index.factor(name) * per_sample for name, per_sample in strides.items())
-        if moved == sample and not rest:
-            return True
-        return moved == 0 and buffer.kind == "temporary"  # scratch of one sample
+        if moved == 0:
+            return buffer.kind == "temporary"  # scratch of one sample
+        # The batch may be an inner axis (recurrences have the steps outside), everywhere the same.
+        whole = not rest and moved > 0 and sample % moved == 0
+        return whole and self._moves.setdefault(buffer, moved) == moved

@@ -149,10 +149,11 @@ class ScatterElements(Op):
         made = nest.temporary(y.shape, y.dtype)
         with nest.loops(x.shape, parallel=True) as at:
             made[at] = x[at]
-        with nest.loops(indices.shape) as at:
-            place = nest.gather_index(indices[at], x.shape[axis])
-            target = (*at[:axis], place, *at[axis + 1 :])
-            new = updates[at]
+        with nest.along(indices.shape, axis) as along, nest.loop(indices.shape[axis]) as k:
+            source = along(k)
+            place = nest.gather_index(indices[source], x.shape[axis])
+            target = (*source[:axis], place, *source[axis + 1 :])
+            new = updates[source]
             made[target] = made[target] + new if self.reduction == "add" else new
         nest.each(lambda *at: made[at])
 

@@ -43,7 +43,9 @@ class Forward:
     Attributes
     ----------
     weights : (G * H, K), scaled for the activations.
-    sums : (G * H, B) where the trace already holds the products with the inputs, else None.
+    trace : of all steps, or of two that take turns.
+    projected : (T, rows, B), the products of the inputs with the first gates' weights, where
+        they are not beside the states.
     last : (2, H, B): the state behind the last step, hidden and cell.
     recurrent : (H, H), the weights of the candidate for GRU's reset state; else None.
     peepholes : (3, H, 1), scaled; or None.
@@ -55,19 +57,22 @@ class Forward:
     weights: NDArray
     last: NDArray
     scratch: NDArray
-    sums: NDArray | None = None
+    projected: NDArray | None = None
     recurrent: NDArray | None = None
     peepholes: NDArray | None = None
     keep: NDArray | None = None
     drop: NDArray | None = None
 
+    def traced(self, place: int) -> NDArray:
+        """The trace of the step at a place in the order."""
+        return self.trace[self.order[place] % len(self.trace)]  # type: ignore[no-any-return]
+
     def add_products(self, tape: Tape, step: int, gates: NDArray) -> None:
         """Record the sums of a step: inputs, biases and states times weights."""
-        if self.sums is None:
-            tape.add(np.dot, self.weights, self.steps[step], gates)
-        else:
-            tape.add(np.dot, self.weights, self.steps[step], self.sums)
-            tape.add(np.add, gates, self.sums, gates)
+        tape.add(np.dot, self.weights, self.steps[step], gates)
+        if self.projected is not None:
+            inputs = self.projected[step]
+            tape.add(np.add, gates[: len(inputs)], inputs, gates[: len(inputs)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +221,7 @@ class RNNCell(Cell):
 
     def step(self, tape: Tape, run: Forward, place: int, before: NDArray, after: NDArray) -> None:
         step = run.order[place]
-        result = run.trace[step][0]
+        result = run.traced(place)[0]
         run.add_products(tape, step, result)
         apply(tape, [(self.activations[0], result)], result)
         tape.add(np.positive, result, after)
@@ -254,7 +259,7 @@ class GRUCell(Cell):
 
     def step(self, tape: Tape, run: Forward, place: int, before: NDArray, after: NDArray) -> None:
         step = run.order[place]
-        trace = run.trace[step]
+        trace = run.traced(place)
         n, z, r, reset, difference = trace
         run.add_products(tape, step, _flat(trace[:3]))
         apply(tape, [(self.activations[0], _flat(trace[1:3]))], _flat(trace[1:3]))
@@ -326,7 +331,7 @@ class GRUAfterCell(GRUCell):
 
     def step(self, tape: Tape, run: Forward, place: int, before: NDArray, after: NDArray) -> None:
         step = run.order[place]
-        trace = run.trace[step]
+        trace = run.traced(place)
         n, z, r, q, difference = trace
         run.add_products(tape, step, _flat(trace[:4]))
         apply(tape, [(self.activations[0], _flat(trace[1:3]))], _flat(trace[1:3]))
@@ -383,8 +388,8 @@ class LSTMCell(Cell):
     def step(self, tape: Tape, run: Forward, place: int, before: NDArray, after: NDArray) -> None:
         step = run.order[place]
         following = place + 1 < len(run.order)
-        cell = run.trace[run.order[place + 1]][self.cell_block] if following else run.last[1]
-        trace = run.trace[step]
+        cell = run.traced(place + 1)[self.cell_block] if following else run.last[1]
+        trace = run.traced(place)
         o, i, f, c, previous, squashed = trace
         run.add_products(tape, step, _flat(trace[:4]))
         self._apply_gates(tape, run, trace)

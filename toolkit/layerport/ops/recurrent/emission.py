@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from layerport.ops.recurrent.operators import Recurrent
 
 
+MANY = 16
+"""Samples from which on the inputs of each step fill a product of their own."""
+
+
 class Sweep:
     """Runs a recurrence over arrays whose places do not change; records it at the first call."""
 
@@ -84,7 +88,7 @@ def emit_forward(
         peepholes = run.peepholes(None if states[2] is None else states[2][direction])
         emitter.call(
             Sweep(cell, Forward, run.order), run.steps, run.trace, run.weights, run.last,
-            run.scratch, run.sums, run.recurrent, peepholes, keep, drop,
+            run.scratch, run.projected, run.recurrent, peepholes, keep, drop,
         )  # fmt: skip
         run.finish(y[:, direction], [s[direction] for s in last], keep)
         if kept:
@@ -130,7 +134,7 @@ class _Direction:
         self.last = self._temp(2, units, self.samples)
         self.scratch = self._temp(cell.spare, units, self.samples)
         self.trace = self.scratch
-        self.sums = None if self.features else self._temp(cell.gates * units, self.samples)
+        self.projected: NDArray | None = None
         self.recurrent: NDArray | None = None
 
     def _temp(self, *shape: int) -> NDArray:
@@ -184,7 +188,7 @@ class _Direction:
             self.emitter.call(_clear, place, drop)
 
     def _project(self, x: NDArray, w: NDArray, drop: NDArray | None) -> None:
-        """The products of the inputs of all steps with W, where the sums of the gates come."""
+        """The products of the inputs of all steps with W."""
         emitter, cell = self.emitter, self.cell
         count, samples, features = x.shape
         gates = sum(count for _, _, count in cell.inputs)
@@ -193,27 +197,31 @@ class _Direction:
             emitter.copy(weights[self._rows(block, several)], w[self._rows(gate, several)])
         for rows, scale in _scaled_rows(cell.scales[:gates], self.units):
             self._scale(weights[rows], scale)
-        if gates < cell.gates:
-            emitter.fill(self.trace[:, gates : cell.gates], 0)
-        packed = self._temp(count, samples, features)
-        emitter.copy(packed, x)
-        if drop is not None:
-            emitter.call(_clear, packed.transpose(0, 2, 1), drop)
-        target = self.trace[:, :gates].reshape(count, gates * self.units, samples)
-        sequence = packed.reshape(-1, features)
+        if drop is not None or samples < MANY:
+            packed = self._temp(count, samples, features)
+            emitter.copy(packed, x)
+            x = packed
+            if drop is not None:
+                emitter.call(_clear, x.transpose(0, 2, 1), drop)
         if samples == 1:
             products = self._temp(count, gates * self.units)
-            emitter.matmul(sequence, weights.T, products)
-            emitter.copy(target[:, :, 0], products)
+            emitter.matmul(x.reshape(-1, features), weights.T, products)
+            self.projected = products[:, :, None]
+            return
+        self.projected = self._temp(count, gates * self.units, samples)
+        if samples >= MANY:
+            emitter.call(np.matmul, weights, x.transpose(0, 2, 1), out=self.projected)
             return
         columns = self._temp(gates * self.units, count * samples)
-        emitter.matmul(weights, sequence.T, columns)
-        emitter.copy(target, columns.reshape(-1, count, samples).transpose(1, 0, 2))
+        emitter.matmul(weights, x.reshape(-1, features).T, columns)
+        by_step = columns.reshape(-1, count, samples).transpose(1, 0, 2)
+        emitter.copy(self.projected, by_step)
 
     def trace_into(self, place: NDArray | None) -> None:
         """Memory for the trace: where it is wanted, if the recurrence can work there."""
-        shape = (len(self.order), self.cell.trace, self.units, self.samples)
         fits = place is not None and place.flags.c_contiguous
+        count = len(self.order) if place is not None else min(len(self.order), 2)
+        shape = (count, self.cell.trace, self.units, self.samples)
         self.trace = place if place is not None and fits else self._temp(*shape)
 
     def start(self, states: Sequence[NDArray | None]) -> None:
@@ -222,7 +230,8 @@ class _Direction:
         places = [self.steps[self.order[0], self.features + 1 :] if whole else self.last[0]]
         if self.cell.cell_block is not None:
             block = self.cell.cell_block
-            places.append(self.trace[self.order[0], block] if whole else self.last[1])
+            first = self.trace[self.order[0] % len(self.trace), block] if whole else self.last[1]
+            places.append(first)
         for place, state in zip(places, states, strict=True):
             if state is None:
                 self.emitter.fill(place, 0)

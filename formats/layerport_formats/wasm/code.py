@@ -35,6 +35,7 @@ class Code:
     _parts: list[bytes | _Access] = field(default_factory=list)
     _free: dict[Type, list[int]] = field(default_factory=dict)
     _counts: dict[Type, int] = field(default_factory=dict)
+    _zeros: dict[Type, Slot] = field(default_factory=dict)
 
     def add(self, *instructions: bytes) -> None:
         """Append instructions."""
@@ -45,6 +46,15 @@ class Code:
         free = self._free.setdefault(kind, [])
         if free:
             return Slot(kind, free.pop())
+        return self._new(kind)
+
+    def zero(self, kind: Type) -> None:
+        """Push zero, from a slot that nobody ever writes: shorter than a constant."""
+        if kind not in self._zeros:
+            self._zeros[kind] = self._new(kind)
+        self.get(self._zeros[kind])
+
+    def _new(self, kind: Type) -> Slot:
         number = self._counts.get(kind, 0)
         self._counts[kind] = number + 1
         return Slot(kind, number)

@@ -84,7 +84,9 @@ class Expressions(ABC):
             self._operation(expr)
 
     def _constant(self, expr: Number) -> None:
-        if expr.dtype == "f32":
+        if expr.dtype == "f32" and _is_zero(expr):
+            self._code.zero("f32")
+        elif expr.dtype == "f32":
             self._code.add(wasm.F32_CONST + _float_bytes(expr.value))
         else:
             self._number(int(expr.value))
@@ -129,8 +131,7 @@ class Expressions(ABC):
             self._code.add(wasm.LOAD_SPLAT + place)
             return
         if isinstance(value, Number) and _is_zero(value):
-            self._number(0)
-            self._code.add(wasm.LANES["i32"].splat)
+            self._code.zero("v128")
             return
         self._expr(value)
         self._code.add(wasm.LANES[value.dtype].splat)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from layerport.errors import UnsupportedError
-from layerport.loops.intervals import Interval
+from layerport.loops.intervals import FULL, Interval
 from layerport.loops.ir import Buffer, DType, Function, Program
 
 from layerport_formats.wasm import instructions as wasm
+from layerport_formats.wasm.addresses import ELEMENT
 from layerport_formats.wasm.binary import (
     MAGIC,
     custom_section,
@@ -29,16 +29,19 @@ ALIGNMENT = 64
 LARGEST_MEMORY = 1 << 31
 """Addresses are signed 32-bit numbers while they are counted."""
 
-MEMORY, RUN = "memory", "run"
-"""What a module exports."""
+MEMORY = "memory"
+"""The name under which a module exports its memory."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where buffers lie, in bytes. Weights come last, one run from `weights` to `end`."""
+    """Where buffers lie, in bytes.
+
+    What starts with other numbers than 0 comes last: one run from `data` to `end`.
+    """
 
     addresses: Mapping[Buffer, int]
-    weights: int
+    data: int
     end: int
 
 
@@ -51,45 +54,60 @@ def arrange(program: Program) -> Layout:
     """
     addresses: dict[Buffer, int] = {}
     place = ALIGNMENT
-    for buffer in program.of_kind("output", "input"):
-        addresses[buffer] = place
-        place = _aligned(place + buffer.size * 4)
+
+    def put(buffers: Iterable[Buffer]) -> None:
+        nonlocal place
+        for buffer in buffers:
+            addresses[buffer] = place
+            place = _aligned(place + buffer.size * ELEMENT)
+
+    known = program.of_kind("weight", "state")
+    put(program.of_kind("output", "input"))
+    put(buffer for buffer in known if not _has_data(buffer))
     for buffer, offset in program.offsets.items():
-        addresses[buffer] = place + offset * 4
-    weights = place = _aligned(place + program.arena * 4)
-    for buffer in program.of_kind("weight", "state"):
-        addresses[buffer] = place
-        place = _aligned(place + buffer.size * 4)
+        addresses[buffer] = place + offset * ELEMENT
+    data = place = _aligned(place + program.arena * ELEMENT)
+    put(filter(_has_data, known))
     if place > LARGEST_MEMORY:
         raise UnsupportedError(
             f"weights and intermediate results take {place >> 20} MB; a WebAssembly module has "
             f"room for {LARGEST_MEMORY >> 20} MB"
         )
-    return Layout(addresses, weights, place)
+    return Layout(addresses, data, place)
 
 
-def weight_bytes(program: Program, layout: Layout) -> bytes:
-    """The memory from `Layout.weights` to `Layout.end`."""
-    memory = bytearray(layout.end - layout.weights)
+def _has_data(buffer: Buffer) -> bool:
+    return buffer.data is not None and bool(buffer.data.any())
+
+
+def initial_data(program: Program, layout: Layout) -> bytes:
+    """The memory from `Layout.data` to `Layout.end`."""
+    memory = bytearray(layout.end - layout.data)
     for buffer in program.of_kind("weight", "state"):
-        if buffer.data is not None:
-            data = np.ascontiguousarray(buffer.data, buffer.data.dtype.newbyteorder("<")).tobytes()
-            start = layout.addresses[buffer] - layout.weights
-            memory[start : start + len(data)] = data
+        start = layout.addresses[buffer] - layout.data
+        if buffer.data is not None and start >= 0:
+            little = buffer.data.astype(buffer.data.dtype.newbyteorder("<"), copy=False)
+            memory[start : start + buffer.size * ELEMENT] = little.tobytes()
     return bytes(memory)
 
 
 def encode_module(
-    program: Program, layout: Layout, *, data: bytes = b"", metadata: bytes = b""
+    program: Program,
+    layout: Layout,
+    entries: Mapping[str, str],
+    *,
+    data: bytes = b"",
+    metadata: bytes = b"",
 ) -> bytes:
-    """The module. It exports its memory, and `run`, which takes the batch size if there is one.
+    """The module. It exports its memory and the entries.
 
     Parameters
     ----------
-    data : what lies in memory from `Layout.weights` on; empty if somebody else puts it there.
+    entries : the name of each exported function -> that of the function of the program.
+    data : what lies in memory from `Layout.data` on; empty if somebody else puts it there.
     metadata : the content of the custom section "layerport", if there is any.
     """
-    return _Encoded(program, layout).module(data, metadata)
+    return _Encoded(program, layout).module(entries, data, metadata)
 
 
 @dataclass
@@ -114,7 +132,7 @@ class _Encoded:
         position = self._helpers.setdefault((name, dtype), len(self._helpers))
         return len(self.program.functions) + position
 
-    def module(self, data: bytes, metadata: bytes) -> bytes:
+    def module(self, entries: Mapping[str, str], data: bytes, metadata: bytes) -> bytes:
         """All sections."""
         program = self.program
         codes = [self._code(function) for function in program.functions]
@@ -127,7 +145,10 @@ class _Encoded:
         pages = -(-self.layout.end // PAGE)
         exports = [
             name(MEMORY) + b"\x02\x00",
-            name(RUN) + b"\x00" + unsigned(len(program.functions) - 1),
+            *(
+                name(entry) + b"\x00" + unsigned(self.function(function))
+                for entry, function in entries.items()
+            ),
         ]
         sections = [
             section(1, vector(list(self._types))),
@@ -141,7 +162,7 @@ class _Encoded:
         return MAGIC + b"".join(sections)
 
     def _code(self, function: Function) -> bytes:
-        batch = Interval(1, self.program.batch)
+        batch = Interval(1, FULL.high)
         return encode(function, dict.fromkeys(function.parameters, batch), self)
 
     def _type(self, parameters: list[bytes], results: list[bytes] | None = None) -> int:
@@ -151,7 +172,7 @@ class _Encoded:
     def _data(self, data: bytes) -> bytes:
         if not data:
             return b""
-        place = wasm.I32_CONST + signed(self.layout.weights) + wasm.END
+        place = wasm.I32_CONST + signed(self.layout.data) + wasm.END
         return section(11, vector([b"\x00" + place + sized(data)]))
 
 

@@ -10,6 +10,7 @@ from layerport_formats.c import CFormat
 from layerport_formats.go import GoFormat
 from layerport_formats.hdf5 import Hdf5Format
 from layerport_formats.java import JavaFormat
+from layerport_formats.html import HtmlFormat
 from layerport_formats.javascript import JavaScriptFormat
 from layerport_formats.layers_json import LayersJsonFormat
 from layerport_formats.onnx import OnnxFormat
@@ -28,6 +29,7 @@ def layerport_formats() -> list[Format]:
         Hdf5Format(),
         OnnxFormat(),
         JavaScriptFormat(),
+        HtmlFormat(),
         CFormat(),
         RustFormat(),
         GoFormat(),

@@ -93,15 +93,19 @@ def onnxruntime(network: lp.Network, inputs: Arrays, folder: Path) -> Arrays:
     return session.run([port.name for port in network.outputs], feeds)
 
 
-def node(network: lp.Network, inputs: Arrays, folder: Path) -> Arrays:
-    """Our JavaScript in Node."""
-    path = folder / "network.mjs"
-    report = lp.save(network, path)
-    fmt = lp.default_registry().formats[report.format]
-    try:
-        return fmt.run(path, list(inputs), network)
-    except ToolMissing as missing:
-        pytest.skip(str(missing))
+def exported(suffix: str) -> Callable[[lp.Network, Arrays, Path], Arrays]:
+    """Write in a language, run there."""
+
+    def run(network: lp.Network, inputs: Arrays, folder: Path) -> Arrays:
+        path = folder / f"network{suffix}"
+        report = lp.save(network, path)
+        fmt = lp.default_registry().formats[report.format]
+        try:
+            return fmt.run(path, list(inputs), network)
+        except ToolMissing as missing:
+            pytest.skip(str(missing))
+
+    return run
 
 
 def through_h5_and_onnx(network: lp.Network, inputs: Arrays, folder: Path) -> Arrays:
@@ -112,6 +116,12 @@ def through_h5_and_onnx(network: lp.Network, inputs: Arrays, folder: Path) -> Ar
     convert(folder / "b.onnx", folder / "c.h5", layers=layers, verify="none")
     return _as_list(lp.load(folder / "c.h5", layers=layers).predict(_given(inputs)))
 
+
+ONE_SIZE = dict.fromkeys(
+    ("any size", "any size strided", "any length"), "printed code has one size of image"
+)
+FLOAT32 = 1e-5
+"""What is computed in float32 reaches this."""
 
 RUNTIMES = (
     Runtime("predict", predict),
@@ -127,12 +137,6 @@ RUNTIMES = (
         onnxruntime,
         unsupported={"double precision images": "onnxruntime has no Conv of doubles"},
     ),
-    Runtime(
-        "node",
-        node,
-        unsupported=dict.fromkeys(
-            ("any size", "any size strided", "any length"), "a module has one size of image"
-        ),
-        tolerance=1e-5,  # it computes in float32
-    ),
+    Runtime("node", exported(".mjs"), unsupported=ONE_SIZE, tolerance=FLOAT32),
+    Runtime("c", exported(".c"), unsupported=ONE_SIZE, tolerance=FLOAT32),
 )

@@ -10,7 +10,7 @@ from layerport.errors import UnsupportedError
 LONGEST_LITERAL = 500
 """Bytes of a string literal that every compiler takes; C99 promises 4095."""
 
-_PLAIN = re.compile(rb"[A-Za-z0-9 _.,:;+()=<>\[\]-]")
+_PLAIN = re.compile(rb"[A-Za-z0-9 _.,:-]")
 
 
 def checked_prefix(prefix: str) -> str:

@@ -3,10 +3,12 @@
     python -m benchmarks train [--quick] [--network m1] [--batch 10] [--threads 1]
     python -m benchmarks infer
     python -m benchmarks targets
+    python -m benchmarks learning
     python -m benchmarks report
 
-The first three print a line for each row, and keep it in results.json unless `--quick` is given;
-`report` writes RESULTS.md. What is not installed is left out.
+`train` and `infer` measure Python frameworks; `targets` exported programs that predict, `learning`
+those that also learn. They print a line for each row, and keep it in results.json unless `--quick`
+is given; `report` writes RESULTS.md. What is not installed is left out.
 """
 
 from __future__ import annotations
@@ -23,11 +25,17 @@ from benchmarks.measure import QUICK, Effort, Frameworks, Row, machine
 from benchmarks.networks import NETWORKS
 from benchmarks.report import REPORT, Results
 from benchmarks.tables import line, markdown
-from benchmarks.targets.bench import MEASURED, TARGETS, Programs, versions
+from benchmarks.targets.bench import LEARNING, MEASURED, TARGETS, Programs, versions
 
-BATCHES = {"train": (10, 32, 128), "infer": (1, 10, 32, 128), "targets": (1, 128)}
-TITLES = {name: entry.title for name, entry in CONTENDERS.items()} | {
-    name: target.title for name, target in TARGETS.items()
+BATCHES = {
+    "train": (10, 32, 128),
+    "infer": (1, 10, 32, 128),
+    "targets": (1, 128),
+    "learning": (10,),
+}
+PROGRAMS = {"targets": TARGETS, "learning": LEARNING}
+TITLES = {
+    name: known.title for some in (TARGETS, LEARNING, CONTENDERS) for name, known in some.items()
 }
 
 
@@ -51,13 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for mode in BATCHES:
         command = commands.add_parser(mode, help=f"measure: {mode}")
-        names = list(TARGETS if mode == "targets" else CONTENDERS)
-        networks = list(MEASURED if mode == "targets" else NETWORKS)
+        names = list(PROGRAMS.get(mode, CONTENDERS))
+        networks = list(MEASURED if mode in PROGRAMS else NETWORKS)
         command.add_argument("--quick", action="store_true", help="short, and not kept")
         command.add_argument("--network", action="append", choices=networks)
         command.add_argument("--contender", action="append", choices=names)
         command.add_argument("--batch", action="append", type=int)
-        if mode != "targets":
+        if mode not in PROGRAMS:
             command.add_argument("--threads", action="append", type=int)
         command.add_argument("--rounds", type=int, help=f"turns of each (default {Effort.rounds})")
         command.add_argument("--data", type=Path, help="a folder with MNIST's IDX files")
@@ -72,7 +80,7 @@ def _measure(options: argparse.Namespace, results: Results) -> None:
     described = machine()
     print(f"{described['processor']}, {described['cores']} cores, {described['blas']}")
     described["versions"] = results.machines.get(mode, {}).get("versions", {})
-    measured = _targets if mode == "targets" else _frameworks
+    measured = _programs if mode in PROGRAMS else _frameworks
     for row in measured(options, results, described["versions"]):
         print(line(row, TITLES), flush=True)
         results.add([row])
@@ -96,14 +104,17 @@ def _frameworks(
     found |= bench.versions
 
 
-def _targets(options: argparse.Namespace, results: Results, found: dict[str, str]) -> Iterator[Row]:
-    """The rows of `targets`."""
+def _programs(
+    options: argparse.Namespace, results: Results, found: dict[str, str]
+) -> Iterator[Row]:
+    """The rows of `targets` or `learning`."""
+    mode = options.command
     found |= versions()
     for network in options.network or options.networks:
         with tempfile.TemporaryDirectory() as folder:
             names = options.contender or options.names
-            programs = Programs(network, names, Path(folder), options.data)
-            yield from programs.rows(options.batch or BATCHES["targets"], _effort(options))
+            programs = Programs(mode, network, names, Path(folder), options.data)
+            yield from programs.rows(options.batch or BATCHES[mode], _effort(options))
             sizes = {name: dataclasses.asdict(size) for name, size in programs.sizes().items()}
             results.sizes.setdefault(network, {}).update(sizes)
 

@@ -22,7 +22,10 @@ from benchmarks.targets.model import Model, write_model
 from benchmarks.targets.target import NotHere, Program, Target
 
 TARGETS: dict[str, Target] = javascript.TARGETS | native.TARGETS
-"""By the names of the command line, in the order of the tables."""
+"""What predicts, by the names of the command line, in the order of the tables."""
+
+LEARNING: dict[str, Target] = javascript.LEARNING | native.LEARNING
+"""What learns."""
 
 MEASURED = ("m1", "m2")
 COLD_STARTS = 9
@@ -53,6 +56,7 @@ class Programs:
 
     Parameters
     ----------
+    mode : "targets" measures predictions, "learning" training.
     network : its name.
     targets : which ones.
     folder : where they are built.
@@ -63,15 +67,16 @@ class Programs:
     """
 
     def __init__(
-        self, network: str, targets: Iterable[str], folder: Path, data: Path | None
+        self, mode: str, network: str, targets: Iterable[str], folder: Path, data: Path | None
     ) -> None:
-        self.network = network
+        self.mode, self.network = mode, network
         self.model: Model = write_model(NETWORKS[network], folder / network, data)
         self.absent: dict[str, str] = {}
         self._programs: dict[str, Program] = {}
+        known = TARGETS if mode == "targets" else LEARNING
         for name in targets:
             try:
-                self._programs[name] = TARGETS[name].make(self.model)
+                self._programs[name] = known[name].make(self.model)
             except NotHere as reason:
                 self.absent[name] = str(reason)
             except subprocess.CalledProcessError as error:
@@ -87,8 +92,9 @@ class Programs:
                 if program.build:
                     workers[name].ask(program.build)
             for batch in batches:
-                row = Row("targets", self.network, batch, 1, absent=dict(self.absent))
-                request = {"mode": "infer", "batch": batch, "seconds": effort.seconds}
+                row = Row(self.mode, self.network, batch, 1, absent=dict(self.absent))
+                work = "infer" if self.mode == "targets" else "train"
+                request = {"mode": work, "batch": batch, "seconds": effort.seconds}
                 in_turns(_correct(prepare(workers, row, **request), row), row, effort)
                 yield row
         finally:
@@ -99,7 +105,7 @@ class Programs:
         """Bytes and cold starts of the programs that have them."""
         found = {name: _size(program) for name, program in self._programs.items()
                  if program.download}  # fmt: skip
-        starts = {name: p.cold for name, p in self._programs.items() if p.cold}
+        starts = {name: p.cold for name, p in self._programs.items() if p.cold and p.download}
         for name, cold in _cold_starts(starts).items():
             found[name].cold = cold
         return found

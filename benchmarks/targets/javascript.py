@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,7 @@ def node() -> str:
     return found
 
 
-def _program(
-    adapter: str, folder: Path, features: int, *rest: str, **files: Any
-) -> Program:  # fmt: skip
+def _program(adapter: str, folder: Path, features: int, *rest: str, **files: Any) -> Program:
     host = [node(), str(HOSTS / "host.mjs"), adapter, str(folder), *rest]
     cold = [node(), str(HOSTS / "cold.mjs"), adapter, str(folder), str(features), *rest]
     return Program(host, cold=cold, **files)
@@ -46,20 +43,32 @@ def idle() -> list[str]:
     return [node(), str(HOSTS / "cold.mjs")]
 
 
-def exported(engine: str, options: Mapping[str, Any], model: Model) -> Program:
+def exported(engine: str, model: Model) -> Program:
     """A module that layerport writes."""
+    path = _module(engine, model)
+    # Weights stand in the module as base64.
+    return _program("layerport", model.folder, model.features, path.name, download=[path],
+                    weight_bytes=-(-model.weight_bytes // 3) * 4)  # fmt: skip
+
+
+def learning(engine: str, model: Model) -> Program:
+    """A module that layerport writes, with training."""
+    path = _module(engine, model, train="sgd")
+    return _program("learning", model.folder, model.features, path.name)
+
+
+def _module(engine: str, model: Model, **options: str) -> Path:
     known = lp.default_registry().formats["javascript"].options
-    if "engine" not in known and engine != "js":
+    if "engine" in known:
+        options["engine"] = engine
+    elif engine != "js":
         raise NotHere(f"JavaScript has no option engine={engine} yet")
     missing = [name for name in options if name not in known]
     if missing:
         raise NotHere(f"JavaScript has no option {', '.join(missing)} yet")
-    chosen = {"engine": engine} if "engine" in known else {}
-    path = model.folder / f"{engine}.mjs"
-    lp.save(model.network, path, **chosen, **options)
-    # Weights stand in the module as base64.
-    return _program("layerport", model.folder, model.features, path.name, download=[path],
-                    weight_bytes=-(-model.weight_bytes // 3) * 4)  # fmt: skip
+    path = model.folder / f"{engine}{'-learning' * ('train' in options)}.mjs"
+    lp.save(model.network, path, **options)
+    return path
 
 
 def _package(name: str) -> Path:
@@ -94,9 +103,15 @@ def tensorflow(backend: str, model: Model) -> Program:
 
 
 TARGETS = {
-    "wasm": Target("layerport, WebAssembly", functools.partial(exported, "wasm", {})),
-    "js": Target("layerport, JavaScript", functools.partial(exported, "js", {})),
+    "wasm": Target("layerport, WebAssembly", functools.partial(exported, "wasm")),
+    "js": Target("layerport, JavaScript", functools.partial(exported, "js")),
     "ort-web": Target("onnxruntime-web", onnxruntime_web),
     "tfjs-wasm": Target("TensorFlow.js, wasm", functools.partial(tensorflow, "wasm")),
     "tfjs-cpu": Target("TensorFlow.js, cpu", functools.partial(tensorflow, "cpu")),
 }
+
+LEARNING = {
+    "wasm-learning": Target("layerport, WebAssembly", functools.partial(learning, "wasm")),
+    "js-learning": Target("layerport, JavaScript", functools.partial(learning, "js")),
+}
+"""A step of training, on one thread."""

@@ -55,7 +55,8 @@ class Model:
 
 def write_model(network: spec.Network, folder: Path, data: Path | None) -> Model:
     """Write a network for all programs."""
-    x = samples_for(network, data).x[:LARGEST_BATCH]
+    samples = samples_for(network, data)
+    x = samples.x[:LARGEST_BATCH]
     made = _with_biases(build(network))
     model = Model(network, made, folder)
     model.onnx_folder.mkdir(parents=True)
@@ -69,6 +70,7 @@ def write_model(network: spec.Network, folder: Path, data: Path | None) -> Model
         {
             "features": model.features,
             "classes": network.classes,
+            "labels": samples.y[:LARGEST_BATCH].tolist(),
             "shape": network.shape,
             "onnxShape": channels_first(x).shape[1:],
             "layers": [_tfjs_layer(layer) for layer in network.layers],

@@ -102,3 +102,9 @@ TARGETS = {
     "onnxruntime": Target("onnxruntime, Python", functools.partial(framework, "onnxruntime")),
     "numpy": Target("layerport, NumPy", functools.partial(framework, OURS)),
 }
+
+LEARNING = {
+    "pytorch": Target("PyTorch", functools.partial(framework, "pytorch")),
+    "layerport": Target("layerport, NumPy", functools.partial(framework, OURS)),
+}
+"""A step of training, on one thread."""

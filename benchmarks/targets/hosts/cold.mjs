@@ -4,6 +4,6 @@
 const [adapter, folder, features, ...rest] = process.argv.slice(2);
 if (adapter !== undefined) {
   const { load } = await import(`./${adapter}.mjs`);
-  const predict = await load(folder, ...rest);
+  const { predict } = await load(folder, ...rest);
   await predict(new Float32Array(Number(features)), 1);
 }

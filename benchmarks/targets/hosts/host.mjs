@@ -1,4 +1,5 @@
-// Runs a model and answers requests, a line of JSON each: prepare, block.
+// Runs a model and answers requests, a line of JSON each: prepare, block. An adapter's `load` gives
+// { predict, work }: what is checked, and what is measured where that is something else.
 // Arguments: the adapter, the folder of the model, what else the adapter needs.
 
 import { readFileSync } from "node:fs";
@@ -16,16 +17,16 @@ const samples = floats("samples.f32");
 const expected = floats("expected.f32");
 const shape = JSON.parse(readFileSync(`${folder}/model.json`, "utf8"));
 const { load } = await import(`./${adapter}.mjs`);
-const predict = await load(folder, ...rest);
+const { predict, work = predict } = await load(folder, ...rest);
 
 let run = async () => {};
 let calls = 1;
 
 // Awaiting costs time, which a function that does not ask for it should not pay.
 function repeat(x, batch) {
-  const isPromise = predict(x, batch) instanceof Promise;
-  if (!isPromise) return async (times) => { for (let i = 0; i < times; i++) predict(x, batch); };
-  return async (times) => { for (let i = 0; i < times; i++) await predict(x, batch); };
+  const isPromise = work(x, batch) instanceof Promise;
+  if (!isPromise) return async (times) => { for (let i = 0; i < times; i++) work(x, batch); };
+  return async (times) => { for (let i = 0; i < times; i++) await work(x, batch); };
 }
 
 function difference(y) {

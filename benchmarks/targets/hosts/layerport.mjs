@@ -2,5 +2,5 @@
 
 export async function load(folder, file) {
   const { predict } = await import(`${folder}/${file}`);
-  return predict;
+  return { predict };
 }

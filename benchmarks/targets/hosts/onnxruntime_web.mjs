@@ -12,8 +12,9 @@ export async function load(folder, packages) {
   const [input] = session.inputNames;
   const [output] = session.outputNames;
   const { onnxShape } = JSON.parse(readFileSync(`${folder}/model.json`, "utf8"));
-  return async (x, batch) => {
+  const predict = async (x, batch) => {
     const tensor = new ort.Tensor("float32", x, [batch, ...onnxShape]);
     return (await session.run({ [input]: tensor }))[output].data;
   };
+  return { predict };
 }

@@ -40,6 +40,7 @@ export async function load(folder, packages, backend) {
       return core.tensor(data, dims);
     }),
   );
-  return (x, batch) =>
+  const predict = (x, batch) =>
     core.tidy(() => model.predict(core.tensor(x, [batch, ...shape])).dataSync());
+  return { predict };
 }

@@ -30,7 +30,8 @@ TARGETS = {
     "vectors": Target(
         lanes=4, rows=4, columns=8, lone_columns=20, packing=4, native=frozenset({"rint"})
     ),
-    "odd": Target(lanes=2, rows=3, columns=5, lone_columns=7, unroll=4, native=frozenset()),
+    "odd": Target(lanes=2, rows=3, columns=5, lone_columns=7, unroll=4, overlap=True,
+                  native=frozenset()),  # fmt: skip
 }
 """The first one leaves the nests as they were written."""
 

@@ -45,6 +45,7 @@ class Code:
         """A slot that nobody uses."""
         free = self._free.setdefault(kind, [])
         if free:
+            free.sort(reverse=True)
             return Slot(kind, free.pop())
         return self._new(kind)
 
@@ -88,8 +89,12 @@ class Code:
         self._parts.append(_Access(_TEE, slot))
 
     def finish(self) -> bytes:
-        """The body with its declarations, as the code section has it."""
-        kinds = sorted(self._counts, key=lambda kind: -self._counts[kind])
+        """The body with its declarations, as the code section has it.
+
+        Vectors come first, and small numbers are used first: then functions look alike, which
+        compresses well.
+        """
+        kinds = [kind for kind in TYPE_CODES if kind in self._counts]
         first: dict[Type, int] = {}
         total = self.parameters
         for kind in kinds:

@@ -220,5 +220,5 @@ def _uses(body: Body) -> Counter[str]:
         if isinstance(expr, Var):
             found[expr.name] += 1
         elif isinstance(expr, (Load, Position)):
-            found.update({name: 2 for name in expr.index.terms})
+            found.update(dict.fromkeys(expr.index.terms, 2))
     return found

@@ -15,7 +15,7 @@ from layerport_formats.wasm.binary import unsigned
 Type: TypeAlias = Literal["i32", "f32", "v128"]
 """The types of values on the stack."""
 
-TYPE_CODES: Mapping[Type, bytes] = {"i32": b"\x7f", "f32": b"\x7d", "v128": b"\x7b"}
+TYPE_CODES: Mapping[Type, bytes] = {"v128": b"\x7b", "i32": b"\x7f", "f32": b"\x7d"}
 
 
 def simd(number: int) -> bytes:

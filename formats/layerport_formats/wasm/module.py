@@ -136,7 +136,8 @@ class _Encoded:
         """All sections."""
         program = self.program
         codes = [self._code(function) for function in program.functions]
-        types = [self._type([wasm.TYPE_CODES["i32"]] * len(f.parameters)) for f in program.functions]
+        number = wasm.TYPE_CODES["i32"]
+        types = [self._type([number] * len(f.parameters)) for f in program.functions]
         for key in self._helpers:
             helper = HELPERS[key]
             code = wasm.TYPE_CODES[helper.type]
@@ -152,7 +153,7 @@ class _Encoded:
         ]
         sections = [
             section(1, vector(list(self._types))),
-            section(3, vector([unsigned(number) for number in types])),
+            section(3, vector([unsigned(kind) for kind in types])),
             section(5, vector([b"\x00" + unsigned(pages)])),
             section(7, vector(exports)),
             section(10, vector(codes)),

@@ -9,6 +9,7 @@ TARGET = Target(
     rows=4,
     columns=8,
     lone_columns=20,
+    overlap=True,
     packing=4,
     arena=1 << 16,
     native=frozenset({"rint"}),

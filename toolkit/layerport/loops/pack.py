@@ -7,11 +7,13 @@ the finished loops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from layerport.loops.clamp import clamp_of
 from layerport.loops.index import Index
 from layerport.loops.ir import Body, Buffer, Expr, For, Function, Let, Load, Set, Store
 from layerport.loops.walk import expressions, loads, map_expr
@@ -66,7 +68,19 @@ def _fits(body: Body, buffer: Buffer, block: int, loops: Mapping[str, For]) -> b
             for load in loads((statement,)):
                 if load.buffer is buffer and not _is_aligned(load, block, loops):
                     return False
+        if isinstance(statement, Let):
+            loops = _with_clamp(statement, loops)
     return True
+
+
+def _with_clamp(statement: Let, loops: Mapping[str, For]) -> Mapping[str, For]:
+    """The loops, and the start of tiles where their last one is moved back."""
+    name, limit = clamp_of(statement) or ("", 0)
+    loop = loops.get(name)
+    if loop is None or not loop.start.is_constant:
+        return loops
+    step = math.gcd(loop.step, limit - loop.start.constant)
+    return {**loops, statement.name: replace(loop, stop=Index.of(limit + 1), step=step)}
 
 
 def _is_aligned(load: Load, block: int, loops: Mapping[str, For]) -> bool:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from layerport.loops.clamp import clamped, may_overlap
 from layerport.loops.functions import bit_and, remainder
 from layerport.loops.index import Index, Size
 from layerport.loops.ir import Body, For, Let, Load, Names, Position, Set, Statement, Store
@@ -26,7 +27,7 @@ from layerport.loops.walk import loads, statements
 
 def schedule(body: Sequence[Statement], target: Target, names: Names) -> Body:
     """Schedule the nests of a function."""
-    return share_loads(start_with_first(_Scheduler(target, names).body(body)), names)
+    return share_loads(start_with_first(_Scheduler(target, names).run(body)), names)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class _Scheduler:
     def __init__(self, target: Target, names: Names) -> None:
         self._target = target
         self._names = names
+        self._limits: dict[str, int] = {}
+
+    def run(self, body: Sequence[Statement]) -> Body:
+        """Schedule a whole function."""
+        return clamped(self.body(body), self._limits, self._names)
 
     def body(self, body: Sequence[Statement]) -> Body:
         """Schedule every loop of a body."""
@@ -230,6 +236,12 @@ class _Scheduler:
         done: list[Statement] = []
         full = extent // count * count
         variable = Index.variable(loop.variable)
+        if full < extent and full and lanes > 1 and self._target.overlap and may_overlap(body):
+            place = self._names.fresh("i")
+            self._limits[place] = loop.start.constant + extent - count
+            tile = self._tile(loop, body, Index.variable(place), count, lanes)
+            stop = start + full + count
+            return (replace(loop, variable=place, stop=stop, step=count, body=tile),)
         if full > count:
             tile = self._tile(loop, body, variable, count, lanes)
             done.append(replace(loop, stop=start + full, step=count, body=tile))
@@ -242,6 +254,12 @@ class _Scheduler:
     def _tile(self, loop: For, body: Body, at: Index, count: int, lanes: int) -> Body:
         """`count` iterations side by side, in vectors as wide as possible."""
         narrow = self._target.narrow if lanes > 1 else ()
+        rest = count % lanes
+        if rest and count > lanes and self._target.overlap and may_overlap(body):
+            wide = vectorise(body, loop.variable, lanes)
+            places = [*range(0, count - rest, lanes), count - lanes]
+            copies = [(wide, at + place) for place in places]
+            return side_by_side(loop, copies, self._names)
         vectors: list[tuple[Body, Index]] = []
         singles: list[tuple[Body, Index]] = []
         for width in pieces(count, lanes, narrow):

@@ -17,6 +17,7 @@ class Target:
     lone_columns : the columns of a tile of a single row (a sample alone, a rest of rows).
     registers : with so many (vector) registers, the tile is chosen for each product from its
         shape; 0 leaves it at the size above.
+    overlap : where columns make no whole tiles, the last tile may compute some of them again.
     packing : weights of products are stored in blocks of so many columns; 0 for row-major.
     unroll : loops of at most so many iterations inside a tile are unrolled.
     native : the math functions that the target has; the rest is built from primitives. None
@@ -31,6 +32,7 @@ class Target:
     columns: int = 4
     lone_columns: int = 4
     registers: int = 0
+    overlap: bool = False
     packing: int = 0
     unroll: int = 1
     native: frozenset[str] | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from layerport.loops.clamp import clamp_of
 from layerport.loops.index import Index
 from layerport.loops.interpret import ProgramError
 from layerport.loops.intervals import FULL, Interval, Intervals
@@ -173,12 +174,23 @@ class _Memory:
                               for s in statements(body))  # fmt: skip
                 value = FULL if changes else known.of(statement.value)
                 known = known.with_name(statement.name, value)
+                loops = self._with_clamp(statement, loops)
             elif isinstance(statement, Store):
                 self._store(statement, loops, known)
             elif isinstance(statement, For):
                 self._for(statement, loops, known)
             elif isinstance(statement, Call):
                 self._call(statement.function, [known.at(arg).low for arg in statement.args])
+
+    def _with_clamp(self, statement: Let, loops: list[_Loop]) -> list[_Loop]:
+        """The loops, and the start of tiles where their last one is moved back."""
+        name, limit = clamp_of(statement) or ("", 0)
+        clamped = [
+            _Loop(statement.name, np.unique(np.minimum(loop.values, limit)))
+            for loop in loops
+            if loop.variable == name
+        ]
+        return [*loops, *clamped]
 
     def _for(self, loop: For, loops: list[_Loop], known: Intervals) -> None:
         start, stop = known.at(loop.start), known.at(loop.stop)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from layerport.loops.clamp import clamped, may_overlap
+from layerport.loops.dots import vectorise_sums
 from layerport.loops.functions import bit_and, remainder
 from layerport.loops.index import Index, Size
 from layerport.loops.ir import Body, For, Let, Load, Names, Position, Set, Statement, Store
@@ -39,6 +40,7 @@ class _Tile:
     rows : None where there is nothing to gain from several.
     wide : whether vectors run along the columns.
     height, width : the most rows and columns it has.
+    lone : the most columns of a row that is left over.
     """
 
     columns: For
@@ -46,6 +48,7 @@ class _Tile:
     wide: bool
     height: int
     width: int
+    lone: int = 1
 
 
 class _Scheduler:
@@ -74,11 +77,21 @@ class _Scheduler:
             return (replace(loop, body=self.body(loop.body)),)
         inner = self._unroll_windows(inner)
         if _has_loop(inner):
+            inner = self._along_memory(loops, inner)
             tile = self._choose_tile(loops, inner) if _is_product(inner) else None
             if tile is not None:
                 return self._unroll_short(self._tiled(loops, inner, tile))
             return _wrapped(loops, self.body(inner))
         return self._vectorised(loops, inner)
+
+    def _along_memory(self, loops: Sequence[For], inner: Body) -> Body:
+        """A product with its sums in vectors, where no vector of results is possible."""
+        widths = [width for width in (self._target.lanes, *self._target.narrow) if width > 1]
+        if not widths or not _is_product(inner):
+            return inner
+        if any(can_vectorise(inner, loop.variable) for loop in loops):
+            return inner
+        return vectorise_sums(inner, widths, self._names)
 
     # Windows and short loops ----------------------------------------------------------------
 
@@ -104,10 +117,11 @@ class _Scheduler:
             if isinstance(statement, For):
                 inner = self._unroll_short(statement.body)
                 extent = statement.extent
-                short = isinstance(extent, int) and extent <= self._target.unroll
+                count = -(-extent // statement.step) if isinstance(extent, int) else 0
+                short = 0 < count <= self._target.unroll
                 if short and not statement.parallel and not _has_loop(statement.body):
-                    assert isinstance(extent, int)
-                    done += unroll(statement, inner, statement.start, extent, 1, self._names)
+                    start, step = statement.start, statement.step
+                    done += unroll(statement, inner, start, count, step, self._names)
                     continue
                 statement = replace(statement, body=inner)
             done.append(statement)
@@ -122,12 +136,14 @@ class _Scheduler:
         sums = sum(isinstance(s, Set) for s in _innermost(inner))  # of a pooling window
         height = max(1, target.rows // max(1, sums))
         fastest = _fastest(loops, inner)
+        in_vectors = any(load.lanes > 1 for load in hot)
+        lanes = target.lanes if in_vectors else 1
         best: tuple[float, _Tile] | None = None
         for columns in loops:
             if not isinstance(columns.extent, int):
                 continue
             wide = target.lanes > 1 and can_vectorise(inner, columns.variable)
-            if target.lanes > 1 and not wide and columns is fastest:
+            if target.lanes > 1 and not (wide or in_vectors) and columns is fastest:
                 continue
             tall = height > 1 or target.registers
             others = [loop for loop in loops if loop is not columns and tall]
@@ -135,8 +151,10 @@ class _Scheduler:
                 if target.registers:
                     cost, tile = self._fitted(hot, columns, rows, wide, sums)
                 else:
-                    width = target.columns if rows is not None or sums > 1 else target.lone_columns
-                    tile = _Tile(columns, rows, wide, height, width)
+                    lone = max(1, target.lone_columns // lanes)
+                    width = max(1, target.columns // lanes)
+                    width = width if rows is not None or sums > 1 else lone
+                    tile = _Tile(columns, rows, wide, height, width, lone)
                     cost = self._cost(hot, tile)
                 if columns is not fastest and not wide:
                     cost += 0.5  # results far apart in memory
@@ -214,7 +232,7 @@ class _Scheduler:
         main = replace(rows, stop=middle, step=count)
         main = replace(main, body=unroll(rows, together, Index.variable(rows.variable), count, 1,
                                          self._names))  # fmt: skip
-        width = self._target.lone_columns
+        width = tile.lone
         if self._target.registers:
             hot = set(loads(_innermost(inner)))
             sums = sum(isinstance(s, Set) for s in _innermost(inner))

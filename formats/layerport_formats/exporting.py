@@ -12,6 +12,7 @@ from layerport.errors import UnsupportedError
 from layerport.format import WriteContext
 from layerport.graph import Graph
 from layerport.op import NDArray
+from layerport.quantization import Storage, checked_storage, compute, cost, rounded
 from layerport.samples import sample_inputs
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Export:
     inputs, outputs : in the graph's order.
     labels : names of the classes, or None.
     name : for a comment.
+    storage : how weights are to be stored; they are rounded already.
     """
 
     graph: Graph
@@ -51,10 +53,11 @@ class Export:
     labels: Sequence[str] | None
     golden: Golden
     name: str
+    storage: Storage = "float32"
 
 
 def export(network: Network, context: WriteContext, language: str) -> Export:
-    """Prepare a network for printing in a language.
+    """Prepare a network for printing in a language; `WEIGHTS` among the options is seen to.
 
     Raises
     ------
@@ -65,14 +68,24 @@ def export(network: Network, context: WriteContext, language: str) -> Export:
     if any(array.dtype == np.float64 for array in network.weights.values()):
         context.note("approximated", "the float64 weights, which the file has in float32")
     samples = sample_inputs(network, GOLDEN_SAMPLES)
-    expected = network.predict(samples if len(samples) > 1 else samples[0])
+    storage = checked_storage(str(context.options.get("weights", "float32")))
+    graph = network.lower().replay(constants=network.parameters)
+    if storage == "float32":
+        made = network.predict(samples if len(samples) > 1 else samples[0])
+        expected = made if isinstance(made, list) else [made]
+    else:
+        graph = rounded(graph, storage)
+        expected = compute(network, graph, samples)
+        context.note("approximated", f"weights as {storage}: {cost(network, graph)}")
+        context.reference = lambda given: compute(network, graph, given)
     return Export(
-        network.lower().replay(constants=network.parameters),
+        graph,
         inputs,
         [(port.name, port.shape, port.dtype) for port in network.outputs],
         network.labels,
-        Golden(samples, expected if isinstance(expected, list) else [expected], TOLERANCE),
+        Golden(samples, expected, TOLERANCE),
         network.name or "model",
+        storage,
     )
 
 

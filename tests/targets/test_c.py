@@ -506,3 +506,56 @@ def test_weights_stand_in_the_file_once() -> None:
     graph = recording.finish([ops.relu(x @ kernel)])
     made = print_c(exported(graph, [zeros], [zeros[:, :48]])).source
     assert made.count("[3072] ALIGNED") == 1
+
+
+# Weights in fewer bits --------------------------------------------------------------------------
+
+
+def small_network() -> lp.Network:
+    layers = [lp.Input((8, 8, 3)), lp.Conv2D(6, 3, activation="relu"), lp.Flatten(), lp.Dense(9)]
+    network = lp.Sequential([*layers, lp.Activation("softmax")])
+    network.initialize(2)
+    return network
+
+
+@pytest.mark.parametrize("lanes", [16, 1])
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_short_weights(storage: str, compiler: str, lanes: int, tmp_path: Path) -> None:
+    network = small_network()
+    report = lp.save(network, tmp_path / "model.c", weights=storage)
+    assert [note.kind for note in report.notes] == ["approximated"]
+    assert f"weights as {storage}: outputs change by" in report.notes[0].text
+    main = """
+      #include <stdio.h>
+      #include "model.h"
+      int main(void)
+      {
+        static float x[MODEL_INPUT_0_SIZE], y[MODEL_OUTPUT_0_SIZE];
+        const int before = model_predict(x, y, 1);
+        model_init();
+        printf("%d %d %d", before, model_predict(x, y, 1), model_self_test(NULL));
+        return 0;
+      }
+    """
+    (tmp_path / "main.c").write_text(main + "\n", encoding="ascii")
+    used = lanes if lanes in widths(compiler) else 1
+    flags = [*STRICT, *SANITIZED, "-march=native", f"-DMODEL_LANES={used}"]
+    build(tmp_path, [compiler, *flags, "main.c", "model.c", "-o", "program", "-lm"])
+    assert run(tmp_path) == "-4 0 0"
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_conversion_with_short_weights_is_verified(storage: str, tmp_path: Path) -> None:
+    network = small_network()
+    lp.save(network, tmp_path / "model.json")
+    report = lp.convert(tmp_path / "model.json", tmp_path / "model.c", options={"weights": storage})
+    assert report.verification.passed
+    with pytest.raises(lp.LossError, match=f"weights as {storage}"):
+        lp.convert(tmp_path / "model.json", tmp_path / "again.c", strict=True,
+                   options={"weights": storage})  # fmt: skip
+
+
+def test_unknown_weights(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="option weights=int4"):
+        lp.save(small_network(), tmp_path / "model.c", weights="int4")

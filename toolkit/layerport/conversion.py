@@ -59,7 +59,9 @@ def convert(
         report.notes[:0] = network.origin[1] if network.origin else ()
         if strict:
             refuse_losses(report)
-        check = verify_file(network, written.path, written.format, verify, samples)
+        check = verify_file(
+            network, written.path, written.format, verify, samples, reference=written.reference
+        )
         if check.passed is False:
             raise VerificationError(f"{target}: {check}; nothing was written")
         report.verification = check

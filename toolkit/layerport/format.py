@@ -7,7 +7,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
@@ -102,6 +102,9 @@ class ReadContext:
         self.notes.append(Note(kind, text, place))
 
 
+Reference: TypeAlias = "Callable[[Sequence[NDArray]], list[NDArray]]"
+
+
 @dataclasses.dataclass
 class WriteContext:
     """What a writer gets beside the network.
@@ -110,6 +113,8 @@ class WriteContext:
     ----------
     target : the path that the user named; writers write to `path` and `sibling` instead.
     options : the options given, already checked against `Format.options`.
+    reference : computes what the file computes, from inputs; a writer that changes weights in
+        accordance with an option, and says so in a note, puts it there. None: the network does.
     """
 
     target: Path
@@ -117,6 +122,7 @@ class WriteContext:
     registry: Registry
     folder: Path
     notes: list[Note] = dataclasses.field(default_factory=list)
+    reference: Reference | None = None
 
     @property
     def path(self) -> Path:
@@ -379,11 +385,13 @@ class Written:
     format : which wrote it.
     path : where it is for now.
     report : what the save did; its files are filled in when they are in place.
+    reference : see `WriteContext`.
     """
 
     format: Format
     path: Path
     report: Report
+    reference: Reference | None = None
 
 
 @contextlib.contextmanager
@@ -411,7 +419,7 @@ def saving(
         report = Report(Path(path), fmt.name, notes=context.notes)
         if strict:
             refuse_losses(report)
-        yield Written(fmt, context.path, report)
+        yield Written(fmt, context.path, report, context.reference)
         _commit(context, report)
 
 

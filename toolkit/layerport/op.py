@@ -158,6 +158,13 @@ class Op:
 
     # ------------------------------------------------------------------------------------
 
+    def channel_axis(self, position: int, rank: int) -> int | None:
+        """The axis of an operand with weights along which output channels lie; else None.
+
+        Weights that are stored with fewer bits have one scale for each output channel.
+        """
+        return None
+
     def bind(self, sizes: Mapping[str, Extent]) -> Op:
         """The same operator with values in place of named extents."""
         changed = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from layerport.errors import LayerportError, ShapeError
-from layerport.format import Format, ToolMissing, layer_classes, load
+from layerport.format import Format, Reference, ToolMissing, layer_classes, load
 from layerport.op import NDArray
 from layerport.printable import printable
 from layerport.samples import sample_inputs
@@ -101,7 +101,8 @@ def verify(
     """
     first, second = (_network(thing) for thing in (a, b))
     inputs = sample_inputs(first, samples)
-    return _compare(_as_list(second.predict(_given(inputs))), first, inputs, atol, rtol)
+    outputs = _predicted(second, inputs)
+    return _compare(outputs, _predicted(first, inputs), inputs, atol, rtol)
 
 
 def verify_file(
@@ -111,12 +112,14 @@ def verify_file(
     method: Method | None = None,
     samples: int = 8,
     atol: float = 1e-5,
+    reference: Reference | None = None,
 ) -> Verification:
     """Check a file that was just written from a network.
 
     Parameters
     ----------
     method : None runs the file on samples, or above `RUN_BYTES` of weights compares checksums.
+    reference : computes what a run of the file should give; None for the network itself.
     """
     if method is None:
         size = sum(array.nbytes for array in network.weights.values())
@@ -130,14 +133,22 @@ def verify_file(
         outputs = fmt.run(path, inputs, network)
     except ToolMissing as error:
         return Verification("none", None, detail=f"written, not run: {error}")
-    return _compare(outputs, network, inputs, atol, atol)
+    wanted = _predicted(network, inputs) if reference is None else reference(inputs)
+    return _compare(outputs, wanted, inputs, atol, atol)
+
+
+def _predicted(network: Network, inputs: list[NDArray]) -> list[NDArray]:
+    return _as_list(network.predict(_given(inputs)))
 
 
 def _compare(
-    outputs: Sequence[NDArray], network: Network, inputs: list[NDArray], atol: float, rtol: float
+    outputs: Sequence[NDArray],
+    wanted: Sequence[NDArray],
+    inputs: list[NDArray],
+    atol: float,
+    rtol: float,
 ) -> Verification:
-    reference = _as_list(network.predict(_given(inputs)))
-    largest, passed = largest_difference(outputs, reference, atol, rtol)
+    largest, passed = largest_difference(outputs, wanted, atol, rtol)
     count = len(inputs[0]) if inputs and inputs[0].ndim else 1
     return Verification("run", passed, largest, f"on {count} samples")
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from layerport.format import Format, ToolMissing, WriteContext
 
+from layerport_formats.options import WEIGHTS
+
 if TYPE_CHECKING:
     from layerport.network import Network
     from layerport.op import NDArray
@@ -20,6 +22,7 @@ class CFormat(Format):
     suffixes: ClassVar[tuple[str, ...]] = (".c",)
     description: ClassVar[str] = "C99 source and header, weights inside"
     options: ClassVar[Mapping[str, str]] = {
+        **WEIGHTS,
         "prefix": "what the names of functions and macros start with (default: model)",
     }
 

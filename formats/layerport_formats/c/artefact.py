@@ -47,15 +47,16 @@ def print_c(
     checked_prefix(prefix)
     widths = sorted({*lanes, 1}, reverse=True)
     programs = lowered(model.graph, widths)
-    variants = Variants(programs, f"{prefix}_workspace", f"{prefix.upper()}_LANES")
-    interface = Interface(programs[1], model, prefix)
+    macro = f"{prefix.upper()}_LANES"
+    variants = Variants(programs, f"{prefix}_workspace", macro, model.storage)
+    interface = Interface(programs[1], model, prefix, has_init=variants.are_decoded)
     about = comment_text(model.name)
     parts = [
         interface.opening(about, header_name, widths),
         variants.text(),
         interface.functions(),
         *interface.tables(),
-        self_test(programs[1], prefix, model.golden),
+        self_test(programs[1], prefix, model.golden, has_init=variants.are_decoded),
     ]
     header = interface.header(about, variants.workspace())
     return Artefact(header, "\n\n".join(parts) + "\n")

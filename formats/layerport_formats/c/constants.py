@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from layerport.loops.compact import Compact, compact
 from layerport.loops.ir import Buffer
 from layerport.op import NDArray
+from layerport.quantization import Storage
 
 from layerport_formats.c.signature import MEMORY_TYPES
 
@@ -42,34 +45,88 @@ def definition(name: str, array: NDArray, kind: str) -> str:
     return f"static const {kind} {name}[{size}] ALIGNED = {{\n{numbers(array) or '  0'}\n}};"
 
 
+@dataclass
+class _Array:
+    """An array of the file, and the programs that read it."""
+
+    name: str
+    buffer: Buffer
+    compact: Compact | None
+    owners: set[int]
+
+
 class Constants:
     """The weights of several programs, those with the same content once.
 
-    `names` : the array of each weight.
+    Attributes
+    ----------
+    names : the array of each weight.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage) -> None:
         self.names: dict[Buffer, str] = {}
-        self._arrays: dict[tuple[str, bytes], tuple[str, Buffer, set[int]]] = {}
+        self._storage = storage
+        self._arrays: dict[tuple[str, bytes], _Array] = {}
 
     def add(self, weights: Iterable[Buffer], owner: int) -> None:
         """Take in the weights of a program; `owner` is any number that stands for it."""
         for buffer in weights:
             assert buffer.data is not None
             key = buffer.dtype, buffer.data.tobytes()
-            fresh: tuple[str, Buffer, set[int]] = (f"w{len(self._arrays)}", buffer, set())
-            name, _, owners = self._arrays.setdefault(key, fresh)
-            owners.add(owner)
-            self.names[buffer] = name
+            if key not in self._arrays:
+                short = compact(buffer, self._storage)
+                self._arrays[key] = _Array(f"w{len(self._arrays)}", buffer, short, set())
+            self._arrays[key].owners.add(owner)
+            self.names[buffer] = self._arrays[key].name
 
-    def definitions(self, conditions: Mapping[int, str]) -> Sequence[str]:
+    @property
+    def are_decoded(self) -> bool:
+        """Whether some weights have to be decoded before they can be used."""
+        return any(array.compact for array in self._arrays.values())
+
+    def definitions(self, conditions: Mapping[int, str]) -> list[str]:
         """All arrays; `conditions` says for each owner when its arrays are needed."""
-        done = []
-        for name, buffer, owners in self._arrays.values():
-            assert buffer.data is not None
-            text = definition(name, buffer.data, MEMORY_TYPES[buffer.dtype])
-            if owners != set(conditions):
-                test = " || ".join(conditions[owner] for owner in sorted(owners))
-                text = f"#if {test}\n{text}\n#endif"
-            done.append(text)
-        return done
+        return [
+            _guarded(_defined(array), array.owners, conditions) for array in self._arrays.values()
+        ]
+
+    def decoding(self, conditions: Mapping[int, str]) -> list[str]:
+        """Statements that decode what is stored in fewer bits."""
+        return [
+            _guarded(_decoded(array), array.owners, conditions)
+            for array in self._arrays.values()
+            if array.compact
+        ]
+
+
+def _guarded(text: str, owners: set[int], conditions: Mapping[int, str]) -> str:
+    if owners == set(conditions):
+        return text
+    test = " || ".join(conditions[owner] for owner in sorted(owners))
+    return f"#if {test}\n{text}\n#endif"
+
+
+def _defined(array: _Array) -> str:
+    name, buffer, short = array.name, array.buffer, array.compact
+    assert buffer.data is not None
+    if short is None:
+        return definition(name, buffer.data, MEMORY_TYPES[buffer.dtype])
+    texts = [f"static float {name}[{buffer.size}] ALIGNED;"]
+    if short.terms:
+        texts.append(definition(f"{name}codes", short.codes, "int8_t"))
+        texts.append(definition(f"{name}scales", short.scales, "float"))
+    else:
+        texts.append(definition(f"{name}codes", short.codes.view(np.uint16), "uint16_t"))
+    return "\n".join(texts)
+
+
+def _decoded(array: _Array) -> str:
+    name, short = array.name, array.compact
+    assert short is not None
+    value = f"half({name}codes[i])"
+    if short.terms:
+        channel = " + ".join(
+            f"i / {step} % {extent} * {factor}" for step, extent, factor in short.terms
+        )
+        value = f"(float){name}codes[i] * {name}scales[{channel}]"
+    return f"  for (size_t i = 0; i < {short.codes.size}; ++i) {name}[i] = {value};"

@@ -44,6 +44,13 @@ float bitsfloat(uint32_t x)
   both.bits = x;
   return both.number;
 }""",
+    "half": """\
+float half(uint16_t x)
+{
+  const uint32_t sign = (uint32_t)(x >> 15) << 31, exponent = x >> 10 & 31, rest = x & 1023;
+  if (exponent == 0) return bitsfloat(sign | floatbits((float)rest * 0x1p-24f));
+  return bitsfloat(sign | (exponent + 112) << 23 | rest << 13);
+}""",
     "iadd": "int32_t iadd(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }",
     "isub": "int32_t isub(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }",
     "imul": "int32_t imul(int32_t a, int32_t b) { return (int32_t)((uint32_t)a * (uint32_t)b); }",
@@ -67,7 +74,7 @@ int32_t idiv(int32_t a, int32_t b)
     "ushl": "uint32_t ushl(uint32_t a, uint32_t b) { return a << (b & 31); }",
     "ushr": "uint32_t ushr(uint32_t a, uint32_t b) { return a >> (b & 31); }",
 }
-"""Functions of single values: i... of int32_t (which wrap), u... of uint32_t."""
+"""Functions of single values: i... of int32_t (which wrap), u... of uint32_t; half: a float16."""
 
 VECTOR: Mapping[str, str] = {
     "choose#": """\

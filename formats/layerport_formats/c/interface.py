@@ -36,7 +36,7 @@ extern "C" {{
 #define {macro}_ERROR_NULL (-1) /* a pointer is NULL; nothing was computed */
 #define {macro}_ERROR_COUNT (-2) /* {count_error}; nothing was computed */
 #define {macro}_ERROR_SELF_TEST (-3) /* the self-test found other results than it should */
-
+{not_ready}
 #define {macro}_INPUTS {inputs}
 #define {macro}_OUTPUTS {outputs}
 #define {macro}_LABELS {labels}
@@ -50,7 +50,7 @@ extern "C" {{
 /* The memory that a run needs. Its content means nothing between runs; an address that is a
    multiple of 64 is fastest. */
 {workspace}
-
+{init}
 /* {meaning}
    Inputs and outputs must not overlap. Not for several threads at once: see the next one. */
 int {prefix}_predict({parameters});
@@ -67,6 +67,23 @@ int {prefix}_self_test(float *max_difference);
 #endif
 
 #endif
+"""
+
+_INIT = """
+/* Decodes the weights; to be called once, before anything else. */
+int {prefix}_init(void);
+"""
+
+_DECODE = """\
+static int is_ready;
+
+int {prefix}_init(void)
+{{
+  decode();
+  is_ready = 1;
+  return {macro}_OK;
+}}
+
 """
 
 _OPENING = """\
@@ -121,12 +138,14 @@ class Interface:
     ----------
     program : one of the model's programs; they differ inside only.
     prefix : what every name starts with.
+    has_init : whether weights are decoded before the first run.
     """
 
-    def __init__(self, program: Program, model: Export, prefix: str) -> None:
+    def __init__(self, program: Program, model: Export, prefix: str, *, has_init: bool) -> None:
         self._program = program
         self._model = model
         self._prefix = prefix
+        self._has_init = has_init
         self._macro = prefix.upper()
         single = len(program.inputs) == 1 == len(program.outputs)
         self._ports = [
@@ -160,6 +179,10 @@ class Interface:
             sizes="\n".join(sizes),
             names="\n".join(f"extern const char *const {n}[{len(t)}];" for n, t in self._texts()),
             workspace=workspace,
+            init=_INIT.format(prefix=self._prefix) if self._has_init else "",
+            not_ready=f"#define {self._macro}_ERROR_NOT_READY (-4) /* call {self._prefix}_init */\n"
+            if self._has_init
+            else "",
             meaning=self._meaning(),
             parameters=self._parameters(),
             parameters_r=self._parameters(f"{self._prefix}_workspace *workspace"),
@@ -242,11 +265,13 @@ class Interface:
         """The definitions of `predict` and `predict_r`."""
         prefix, macro, program = self._prefix, self._macro, self._program
         names = [name for name, _ in self._ports]
-        checks = ""
+        checks = f"  if (!is_ready) return {macro}_ERROR_NOT_READY;\n" if self._has_init else ""
         if program.symbol and program.splittable:
-            checks = f"  if (n < 0) return {macro}_ERROR_COUNT;\n  if (n == 0) return {macro}_OK;\n"
+            checks += (
+                f"  if (n < 0) return {macro}_ERROR_COUNT;\n  if (n == 0) return {macro}_OK;\n"
+            )
         elif program.symbol:
-            checks = f"  if (n < 1 || n > {program.batch}) return {macro}_ERROR_COUNT;\n"
+            checks += f"  if (n < 1 || n > {program.batch}) return {macro}_ERROR_COUNT;\n"
         batch = ["n"] if program.symbol else []
         body = f"  run({', '.join([*batch, *names, 'workspace'])});"
         if program.splittable:
@@ -254,7 +279,8 @@ class Interface:
             body = _BLOCKS.format(
                 block=program.batch, pointers=", ".join(names), steps="\n".join(steps)
             )
-        text = _PREDICT.format(
+        start = _DECODE.format(prefix=prefix, macro=macro) if self._has_init else ""
+        text = start + _PREDICT.format(
             prefix=prefix,
             macro=macro,
             parameters=self._parameters(),

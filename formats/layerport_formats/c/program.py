@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from layerport.graph import Graph
 from layerport.loops.ir import Program
 from layerport.loops.lowering import lower
+from layerport.quantization import Storage
 
 from layerport_formats.c.constants import Constants
 from layerport_formats.c.helpers import Helpers, vector_types
@@ -36,13 +37,18 @@ class Variants:
     programs : by the width of vectors.
     workspace_type : the name of the struct.
     macro : the name of the macro that holds the width of vectors.
+    storage : how weights stand in the file.
     """
 
-    def __init__(self, programs: Mapping[int, Program], workspace_type: str, macro: str) -> None:
+    def __init__(
+        self, programs: Mapping[int, Program], workspace_type: str, macro: str, storage: Storage
+    ) -> None:
         self._programs = programs
         self._type = workspace_type
         self._macro = macro
-        self._constants = Constants()
+        self._constants = Constants(storage)
+        for lanes, program in programs.items():
+            self._constants.add(program.of_kind("weight"), lanes)
         self._helpers = Helpers()
         self._workspaces = {
             lanes: Workspace(program, staged(program)) for lanes, program in programs.items()
@@ -52,13 +58,21 @@ class Variants:
         """The definition of the struct."""
         return struct(self._type, list(self._workspaces.values()))
 
+    @property
+    def are_decoded(self) -> bool:
+        """Whether there is a function ``decode``, to be called before ``run``."""
+        return self._constants.are_decoded
+
     def text(self) -> str:
         """Everything up to the function ``run``."""
-        for lanes, program in self._programs.items():
-            self._constants.add(program.of_kind("weight"), lanes)
         blocks = {lanes: self._block(lanes) for lanes in self._programs}
         conditions = {lanes: f"{self._macro} == {lanes}" for lanes in blocks}
+        decoding = self._constants.decoding(conditions)
+        if any("half(" in statement for statement in decoding):
+            self._helpers.scalar("half")
         parts = [*self._constants.definitions(conditions), *self._helpers.scalar_text()]
+        if decoding:
+            parts.append("\n".join(["static void decode(void)", "{", *decoding, "}"]))
         for number, (lanes, block) in enumerate(blocks.items()):
             word = "elif" if number else "if"
             parts += [f"#{word} {conditions[lanes]}", *block]

@@ -148,6 +148,7 @@ def _main(header: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
         names.append(f"y{number}")
     given = [*names, *(["n"] if "int n" in found[2] else [])]
     for call in (
+        *([f"{prefix}_init()"] if f"{prefix}_init(" in text else []),
         f"{prefix}_predict({', '.join(given)})",
         *([f"{prefix}_self_test(NULL)"] if f"{prefix}_self_test" in text else []),
     ):

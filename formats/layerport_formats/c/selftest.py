@@ -37,8 +37,13 @@ static int same_KIND(const TYPE *got, const TYPE *wanted, size_t size, float *mo
 }"""
 
 
-def self_test(program: Program, prefix: str, golden: Golden) -> str:
-    """The definition of `self_test`, with its samples."""
+def self_test(program: Program, prefix: str, golden: Golden, *, has_init: bool) -> str:
+    """The definition of `self_test`, with its samples.
+
+    Parameters
+    ----------
+    has_init : whether weights are decoded before the first run.
+    """
     golden = _shortened(golden) if program.splittable else golden
     samples = golden.inputs[0].shape[0] if golden.inputs and golden.inputs[0].ndim else 1
     texts, checks, names = [], [], []
@@ -66,6 +71,7 @@ def self_test(program: Program, prefix: str, golden: Golden) -> str:
         "{",
         f"  static {prefix}_workspace workspace ALIGNED;",
         *results,
+        *([f"  {prefix}_init();"] if has_init else []),
         "  float most = 0.0f;",
         "  int same = 1;",
         f"  const int status = {prefix}_predict_r({arguments});",

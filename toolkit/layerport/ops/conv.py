@@ -95,6 +95,9 @@ class Conv(_Convolving):
         axes = self.axes(x.shape[2:], w.shape[2:])
         return _with_bias(correlate(x, w, axes, self.group), b)
 
+    def channel_axis(self, position: int, rank: int) -> int | None:
+        return 0 if position == 1 else None
+
     def gradient(self, dy: Any, y: Any, x: Any, w: Any, b: Any = None) -> Sequence[Any]:
         fields = self.like(w.shape[2:])
         dx = ConvInputGrad(**fields, extents=x.shape[2:])(dy, w)
@@ -310,6 +313,9 @@ class ConvTranspose(_Convolving):
                 extents,
             )
         )
+
+    def channel_axis(self, position: int, rank: int) -> int | None:
+        return 1 if position == 1 else None
 
     def evaluate(self, x: NDArray, w: NDArray, b: NDArray | None = None) -> NDArray:
         axes = self.result_axes(x.shape[2:], w.shape[2:])

@@ -204,6 +204,9 @@ class Gather(Op):
     ) -> tuple[int, ...]:
         return tuple(range(len(shape)))
 
+    def channel_axis(self, position: int, rank: int) -> int | None:
+        return rank - 1 if position == 0 and rank > 1 else None
+
     def gradient(self, dy: Any, y: Any, x: Any, indices: Any) -> Sequence[Any]:
         return GatherGrad(self.axis, x.shape)(dy, indices), None
 

@@ -71,6 +71,9 @@ class MatMul(Op):
 
         nest.each(element)
 
+    def channel_axis(self, position: int, rank: int) -> int | None:
+        return None if rank < 2 else rank - 1 if position else rank - 2
+
     def gradient(self, dy: Any, y: Any, a: Any, b: Any) -> Sequence[Any]:
         a_matrix = a if len(a.shape) > 1 else Unsqueeze((0,))(a)
         b_matrix = b if len(b.shape) > 1 else Unsqueeze((1,))(b)
@@ -171,6 +174,9 @@ class Gemm(Op):
             return total * self.alpha + (c.broadcast((i, j)) * self.beta if c else 0.0)
 
         nest.each(element)
+
+    def channel_axis(self, position: int, rank: int) -> int | None:
+        return {0: self.transA, 1: 1 - self.transB}.get(position)
 
     def gradient(self, dy: Any, y: Any, a: Any, b: Any, c: Any = None) -> Sequence[Any]:
         trans_a, trans_b, alpha = self.transA, self.transB, self.alpha

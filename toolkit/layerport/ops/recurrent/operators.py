@@ -63,6 +63,9 @@ class Recurrent(Op):
     states: ClassVar[int] = 1
     defaults: ClassVar[tuple[str, ...]]
 
+    def channel_axis(self, position: int, rank: int) -> int | None:
+        return 1 if position in (1, 2) else None
+
     @property
     def directions(self) -> int:
         """1 or 2; raises `ShapeError` for a direction that there is not."""

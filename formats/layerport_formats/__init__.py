@@ -9,10 +9,11 @@ from layerport.hookspecs import hookimpl
 from layerport_formats.c import CFormat
 from layerport_formats.go import GoFormat
 from layerport_formats.hdf5 import Hdf5Format
-from layerport_formats.java import JavaFormat
 from layerport_formats.html import HtmlFormat
+from layerport_formats.java import JavaFormat
 from layerport_formats.javascript import JavaScriptFormat
 from layerport_formats.layers_json import LayersJsonFormat
+from layerport_formats.npm import NpmFormat
 from layerport_formats.onnx import OnnxFormat
 from layerport_formats.python import PythonFormat
 from layerport_formats.rust import RustFormat
@@ -30,6 +31,7 @@ def layerport_formats() -> list[Format]:
         OnnxFormat(),
         JavaScriptFormat(),
         HtmlFormat(),
+        NpmFormat(),
         CFormat(),
         RustFormat(),
         GoFormat(),

@@ -1,4 +1,4 @@
-"""One self-contained page in which a model is tried out: draw, slide or type, and see the answer."""
+"""A self-contained page in which a model is tried out: draw, slide or type, see the answer."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ function imageInput(fact, name, changed) {
 
   wipe();
   return {
-    element: make("div", {}, frame,
+    element: make("div", { className: "drawing" }, frame,
       make("div", { className: "row" }, wiper, opener, ...(colour ? [ink] : []), choose, paperLabel, small)),
     read,
   };

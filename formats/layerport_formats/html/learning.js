@@ -17,7 +17,7 @@ function learning(changed) {
     const box = make("input", { type: "number", value, step: "any", ...properties });
     return [box, make("label", {}, text, box)];
   };
-  const [rate, rateLabel] = field("Learning rate", training.learningRate, { min: 0 });
+  const [rate, rateLabel] = field("Learning rate", "", { min: 0, placeholder: "usual" });
   const [repeats, repeatsLabel] = field("Steps", 1, { min: 1, max: 1000, step: 1 });
   const told = make("p", { className: "told", textContent: "Tell the model what it was, and it learns." });
   told.setAttribute("aria-live", "polite");
@@ -29,9 +29,10 @@ function learning(changed) {
       initial ??= save();
       let loss = 0;
       const times = Math.min(1000, Math.max(1, Math.round(repeats.valueAsNumber) || 1));
-      for (let i = 0; i < times; i++) loss = train(x, y, { learningRate: rate.valueAsNumber });
+      const options = rate.value === "" ? {} : { learningRate: rate.valueAsNumber };
+      for (let i = 0; i < times; i++) loss = train(x, y, options);
       steps += times;
-      told.textContent = `Loss ${short(loss)} before the last of ${steps} step${steps > 1 ? "s" : ""}`;
+      told.textContent = `${steps} step${steps > 1 ? "s" : ""} learned; the loss was ${short(loss)}`;
       again.disabled = false;
     } catch (error) {
       problem(String(error.message));
@@ -100,8 +101,10 @@ function learning(changed) {
     told,
     ...teachers.map((one) => one.element),
     ...(classes ? [] : [make("div", { className: "row" }, ...buttons)]),
-    make("div", { className: "row settings" }, rateLabel, repeatsLabel,
-      again, button("Load…", () => opener.click()), button("Download layers.json", download, { className: "save" }), opener)
+    make("div", { className: "settings" },
+      make("div", { className: "row" }, rateLabel, repeatsLabel),
+      make("div", { className: "row" }, again, button("Load…", () => opener.click()),
+        button("Download layers.json", download, { className: "save" }), opener))
   );
   area.hidden = false;
   return { ready: (is) => buttons.forEach((one) => { one.disabled = !is; }) };

@@ -30,9 +30,9 @@ EVIL_NAMES = [
     "</script><script>window.pwned=1</script>", f'">{PWN}', "--><!--<script>", "${window.pwned=1}",
     "`;window.pwned=1;//", '"];window.pwned=1;//', "'+(window.pwned=1)+'", "*/window.pwned=1;/*",
     "a\nwindow.pwned=1\n", "a\u2028window.pwned=1\u2029", "{{script}}", "{{facts}}",
-    "back\\slash\\", "\\u0022", "__proto__", "constructor", "javascript:window.pwned=1", "&lt;b&gt;",
-    "\x00nul", "", " ", "\u202egnp.exe", "n" * 5000, "\U0001f4a9", "]]>", "\r\nb", "</style>", "predict",
-    "</TITLE>",
+    "back\\slash\\", "\\u0022", "__proto__", "constructor", "javascript:window.pwned=1",
+    "&lt;b&gt;", "\x00nul", "", " ", "\u202egnp.exe", "n" * 5000, "\U0001f4a9", "]]>", "\r\nb", "</style>",
+    "predict", "</TITLE>",
 ]  # fmt: skip
 
 

@@ -31,8 +31,8 @@ EVIL_NAMES = [
     "`;window.pwned=1;//", '"];window.pwned=1;//', "'+(window.pwned=1)+'", "*/window.pwned=1;/*",
     "a\nwindow.pwned=1\n", "a\u2028window.pwned=1\u2029", "{{script}}", "{{facts}}",
     "back\\slash\\", "\\u0022", "__proto__", "constructor", "javascript:window.pwned=1",
-    "&lt;b&gt;", "\x00nul", "", " ", "\u202egnp.exe", "n" * 5000, "\U0001f4a9", "]]>", "\r\nb", "</style>",
-    "predict", "</TITLE>",
+    "&lt;b&gt;", "\x00nul", "", " ", "\u202egnp.exe", "n" * 5000, "\U0001f4a9", "]]>", "\r\nb",
+    "</style>", "predict", "</TITLE>",
 ]  # fmt: skip
 
 

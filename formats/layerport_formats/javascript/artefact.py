@@ -1,4 +1,4 @@
-"""The ES module of a model: generated loops, weights as base64, and the runtime around them."""
+"""The ES module of a model: the runtime around an engine that computes."""
 
 from __future__ import annotations
 
@@ -11,36 +11,49 @@ import numpy as np
 from layerport.errors import UnsupportedError
 from layerport.graph import Graph
 from layerport.loops.clike import comment_text
-from layerport.loops.index import Index
-from layerport.loops.ir import Buffer, Port, Program
+from layerport.loops.index import Index, Size
+from layerport.loops.ir import Program
 from layerport.loops.lowering import lower
+from layerport.loops.target import Target
 from layerport.loops.weights import stored
 from layerport.op import NDArray
 
 from layerport_formats.javascript.declarations import declarations, exported
-from layerport_formats.javascript.learning import learning, start_of
+from layerport_formats.javascript.engines import ENGINES, Lowered, print_engine
+from layerport_formats.javascript.learning import learning
 from layerport_formats.javascript.literals import literal
-from layerport_formats.javascript.printer import HELPERS, TARGET, JavaScript
-from layerport_formats.training import Training
-
-LARGEST_WEIGHTS = 300 << 20
-"""Bytes of weights that fit into a string of every JavaScript engine."""
+from layerport_formats.javascript.minify import minified, reachable, selected
+from layerport_formats.training import Training, TrainingPrograms
+from layerport_formats.wasm.module import little_endian
 
 LARGEST_UNSPLIT_BATCH = 256
 """The batch of models whose samples influence each other."""
 
-_ARRAYS = {"f32": "Float32Array", "i32": "Int32Array", "u32": "Uint32Array", "bool": "Int32Array"}
-
 PortSpec: TypeAlias = "tuple[str, Sequence[int | None], str]"
 """Name, shape with None for the batch, NumPy dtype."""
 
+_GENERATED = """
+    inputs outputs labels golden outputExtents engine largestBatch inputBuffers outputBuffers run
+    runTraining targets training decode gather
+"""
+DECLARED = frozenset(_GENERATED.split())
+"""The names that the generated part of a module declares, or uses."""
+
 
 class Golden(NamedTuple):
-    """Inputs, the outputs that belong to them, and how far off a run may be (see `selfTest`)."""
+    """Samples for `selfTest`.
+
+    Attributes
+    ----------
+    inputs, outputs : what belongs together.
+    tolerance : how far off a run may be.
+    seed : with which `golden.drawn` made the inputs; None where they have to be stored.
+    """
 
     inputs: Sequence[NDArray]
     outputs: Sequence[NDArray]
     tolerance: float
+    seed: int | None = None
 
 
 class Learner(NamedTuple):
@@ -59,6 +72,7 @@ def print_javascript(
     golden: Golden | tuple[Sequence[NDArray], Sequence[NDArray], float] | None = None,
     name: str = "model",
     learner: Learner | None = None,
+    engine: str = ENGINES[0],
 ) -> tuple[str, str]:
     """Print a graph as an ES module without dependencies.
 
@@ -70,6 +84,7 @@ def print_javascript(
     golden : what `selfTest` checks; without it the module has none.
     name : for a comment.
     learner : what the module needs to learn; its graphs are printed instead of `graph`.
+    engine : "wasm", "js", or "auto" for both. The runtime of the first and the last is minified.
 
     Returns
     -------
@@ -82,27 +97,31 @@ def print_javascript(
     if learner is None and graph.parameters:
         names = ", ".join(repr(value.name) for value in graph.parameters)
         raise UnsupportedError(f"the weights {names} have no values; bind them first")
-    _check_inputs(inputs)
-    lowered = None if learner is None else learner.training.lower(TARGET)
-    program = _lowered(graph) if lowered is None else lowered.program
+    check_inputs(inputs)
     checked = None if golden is None else Golden(*golden)
-    module = _Module(program)
+    programs: list[TrainingPrograms] = []
+
+    def lower_for(target: Target) -> Lowered:
+        if learner is None:
+            return _lowered(graph, target)
+        programs.append(learner.training.lower(target))
+        return _learning(programs[-1])
+
+    engine_text, lowered = print_engine(engine, lower_for)
+    names = exported(has_golden=checked is not None, learns=learner is not None)
+    features = _features(inputs, outputs, lowered.program, checked, learner)
     parts = [
         f"// {comment_text(name)}: printed by layerport. No dependencies; Node 18 or any browser.",
         _ports("inputs", inputs),
         _ports("outputs", outputs),
         f"export const labels = {literal(list(labels) if labels is not None else None)};",
-        *([] if checked is None else [_golden(checked)]),
-        _here("runtime.js"),
-        *([] if checked is None else [_here("selftest.js")]),
-        *([] if learner is None else [_here("training.js")]),
-        module.memory(),
-        module.functions(),
+        *([] if checked is None else [_golden(checked, inputs)]),
+        *([_extents(lowered.program)] if "affine" in features else []),
+        _runtime([*names, *_used(engine_text)], features, small=engine != "js"),
+        engine_text,
     ]
-    if learner is not None and lowered is not None:
-        parts.append(learning(lowered, learner.training, learner.saved))
-        parts.append(f"const runTraining = {lowered.entry};")
-    names = exported(has_golden=checked is not None, learns=learner is not None)
+    if learner is not None:
+        parts.append(learning(programs[0], learner.training, learner.saved))
     parts.append(f"export default {{ {', '.join(names)} }};\n")
     return "\n".join(parts), declarations(
         inputs,
@@ -112,14 +131,65 @@ def print_javascript(
     )
 
 
-def _lowered(graph: Graph) -> Program:
-    program = lower(graph, TARGET)
+def _lowered(graph: Graph, target: Target) -> Lowered:
+    program = lower(graph, target)
     if program.symbol and not program.splittable:
-        program = lower(graph, TARGET, batch=LARGEST_UNSPLIT_BATCH)
-    return program
+        program = lower(graph, target, batch=LARGEST_UNSPLIT_BATCH)
+    return Lowered(program, "", [p.buffer for p in (*program.inputs, *program.outputs)])
 
 
-def _check_inputs(inputs: Sequence[PortSpec]) -> None:
+def _learning(programs: TrainingPrograms) -> Lowered:
+    program = programs.program
+    ports = [
+        *(*program.inputs, *program.outputs, *programs.inputs, *programs.targets),
+        *(programs.rate, programs.count, *programs.random, programs.loss),
+    ]
+    states = sorted(program.of_kind("state"), key=lambda buffer: buffer.source)
+    return Lowered(program, programs.entry, [*(port.buffer for port in ports), *states])
+
+
+def _features(
+    inputs: Sequence[PortSpec],
+    outputs: Sequence[PortSpec],
+    program: Program,
+    golden: Golden | None,
+    learner: Learner | None,
+) -> set[str]:
+    """What the model needs of the runtime: the names behind ``//#if``."""
+    kinds = [{np.dtype(dtype).kind for _, _, dtype in ports} for ports in (inputs, outputs)]
+    plain = (int, type(None))
+    extents = [_extent(e, program) for port in program.outputs for e in port.shape]
+    found = {
+        "ints": kinds[0] != {"f"} or learner is not None,
+        "types": kinds[1] != {"f"},
+        "inputs": len(inputs) > 1,
+        "results": len(outputs) > 1,
+        "fixed": any(not shape or shape[0] is not None for _, shape, _ in inputs),
+        "affine": not all(isinstance(extent, plain) for extent in extents),
+        "whole": not program.splittable,
+        "drawn": golden is not None and golden.seed is not None,
+    }
+    return {name for name, is_needed in found.items() if is_needed}
+
+
+def _runtime(names: Sequence[str], features: set[str], *, small: bool) -> str:
+    """The part that is written by hand, or what is needed of it."""
+    folder = Path(__file__).parent
+    files = ["runtime.js"]
+    files += ["selftest.js"] * ("selfTest" in names) + ["training.js"] * ("train" in names)
+    sources = [selected((folder / f).read_text(encoding="utf-8"), features) for f in files]
+    source = "\n".join(sources)
+    needed = reachable(source, names)
+    return minified(needed, DECLARED | {*names}) if small else needed
+
+
+def _used(engine: str) -> list[str]:
+    """The functions of the runtime that an engine needs."""
+    return [name for name in ("decode", "gather") if f"{name}(" in engine]
+
+
+def check_inputs(inputs: Sequence[PortSpec]) -> None:
+    """Refuse inputs with open extents beside the batch; all of them are named."""
     problems = [
         f"the input {name!r} has the shape {tuple(shape)}"
         for name, shape, _ in inputs
@@ -133,10 +203,6 @@ def _check_inputs(inputs: Sequence[PortSpec]) -> None:
         )
 
 
-def _here(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
 def _ports(kind: str, ports: Sequence[PortSpec]) -> str:
     listed = [
         {"name": name, "shape": list(shape), "dtype": str(np.dtype(dtype))}
@@ -145,93 +211,41 @@ def _ports(kind: str, ports: Sequence[PortSpec]) -> str:
     return f"export const {kind} = {literal(listed)};"
 
 
-def _golden(golden: Golden) -> str:
-    def encode(array: NDArray) -> str:
-        return base64.b64encode(_little(stored(array)).tobytes()).decode()
-
-    samples = golden.inputs[0].shape[0] if golden.inputs and golden.inputs[0].ndim else 1
-    return "const golden = " + literal(
-        {
-            "samples": samples,
-            "tolerance": golden.tolerance,
-            "inputs": [encode(array) for array in golden.inputs],
-            "outputs": [encode(array) for array in golden.outputs],
-        }
-    ) + ";"  # fmt: skip
+def _extent(extent: Size, program: Program) -> int | Index | None:
+    """An extent as `outputs` has it: None is the batch size. An index is something else."""
+    if isinstance(extent, int):
+        return extent
+    return None if extent == Index.variable(program.symbol) else extent
 
 
-def _little(array: NDArray) -> NDArray:
-    return array.astype(array.dtype.newbyteorder("<"))
+def _extents(program: Program) -> str:
+    """(constant, multiple of the batch size) for every extent of every output."""
+    shapes = [[_pair(extent, program) for extent in port.shape] for port in program.outputs]
+    return f"const outputExtents = {literal(shapes)};"
 
 
-class _Module:
-    """Buffers and functions of a program."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._printer = JavaScript()
-
-    def memory(self) -> str:
-        """The declarations of all buffers."""
-        program = self._program
-        weights = [b for b in program.of_kind("weight", "state") if not _is_uniform(b)]
-        offsets, size = _offsets(weights)
-        if size > LARGEST_WEIGHTS:
-            raise UnsupportedError(
-                f"{size >> 20} MB of weights do not fit into one JavaScript module "
-                f"(at most {LARGEST_WEIGHTS >> 20} MB)"
-            )
-        blob = bytearray(size)
-        for buffer in weights:
-            assert buffer.data is not None
-            data = _little(buffer.data).tobytes()
-            blob[offsets[buffer] : offsets[buffer] + len(data)] = data
-        lines = [
-            f"const splittable = {literal(program.splittable)}, largestBatch = {program.batch};",
-            f'const weights = decode("{base64.b64encode(blob).decode()}");',
-            f"const arena = new ArrayBuffer({program.arena * 4});",
-        ]
-        for buffer in program.buffers:
-            kind = _ARRAYS[buffer.dtype]
-            place = f"{buffer.size}"
-            if buffer in offsets:
-                place = f"weights, {offsets[buffer]}, {buffer.size}"
-            elif buffer in program.offsets:
-                place = f"arena, {program.offsets[buffer] * 4}, {buffer.size}"
-            start = start_of(buffer) if _is_uniform(buffer) else 0
-            fill = f".fill({start!r})" if start else ""
-            lines.append(f"const {buffer.name} = new {kind}({place}){fill};")
-        for direction, ports in (("input", program.inputs), ("output", program.outputs)):
-            names = ", ".join(port.buffer.name for port in ports)
-            lines.append(f"const {direction}Buffers = [{names}];")
-        shapes = ", ".join(self._shape(port) for port in program.outputs)
-        lines.append(f"const outputShapes = [{shapes}];")
-        return "\n".join(lines)
-
-    def _shape(self, port: Port) -> str:
-        """A function from the number of samples to the shape of an output."""
-        extents = ", ".join(self._printer.index(Index.of(extent)) for extent in port.shape)
-        return f"({self._program.symbol}) => [{extents}]"
-
-    def functions(self) -> str:
-        """The functions; `run` computes a block of samples."""
-        printer = self._printer
-        lines = [line for f in self._program.functions for line in printer.function(f)]
-        helpers = [HELPERS[name] for name in sorted(printer.needed)]
-        entry = self._program.functions[-1].name
-        return "\n".join([*helpers, *lines, f"const run = {entry};"])
+def _pair(extent: Size, program: Program) -> tuple[int, int]:
+    index = Index.of(extent)
+    return index.constant, index.factor(program.symbol)
 
 
-def _is_uniform(buffer: Buffer) -> bool:
-    """Whether a state starts with the same number everywhere."""
-    return buffer.kind == "state" and start_of(buffer) is not None
+def _golden(golden: Golden, inputs: Sequence[PortSpec]) -> str:
+    def decoded(data: bytes) -> str:
+        return f'() => decode("{base64.b64encode(data).decode()}")'
 
+    def data(array: NDArray) -> bytes:
+        return little_endian(stored(array))
 
-def _offsets(buffers: Sequence[Buffer]) -> tuple[dict[Buffer, int], int]:
-    """Byte offsets of buffers behind one another, each a multiple of 4."""
-    offsets: dict[Buffer, int] = {}
-    size = 0
-    for buffer in buffers:
-        offsets[buffer] = size
-        size += buffer.size * 4
-    return offsets, size
+    ports = zip(golden.inputs, inputs, strict=True)
+    batches = [len(array) for array, (_, shape, _) in ports if shape and shape[0] is None]
+    samples = batches[0] if batches else 1
+    fields = {
+        "samples": literal(samples),
+        "tolerance": literal(golden.tolerance),
+        "outputs": decoded(b"".join(map(data, golden.outputs))),
+    }
+    if golden.seed is None:
+        fields["inputs"] = f"[{', '.join(decoded(data(array)) for array in golden.inputs)}]"
+    else:
+        fields["seed"] = literal(golden.seed)
+    return f"const golden = {{ {', '.join(f'{key}: {text}' for key, text in fields.items())} }};"

@@ -27,6 +27,8 @@ export declare const inputs: readonly Port[];
 export declare const outputs: readonly Port[];
 /** The names of the classes, if the model has any. */
 export declare const labels: readonly string[] | null;
+/** What computes: WebAssembly, or plain JavaScript. */
+export declare const engine: "wasm" | "js";
 """
 
 _SELF_TEST = """\
@@ -51,7 +53,7 @@ export declare function load(json: string | object): void;
 
 def exported(*, has_golden: bool, learns: bool) -> list[str]:
     """The names that a module exports."""
-    names = ["predict", "inputs", "outputs", "labels"]
+    names = ["predict", "inputs", "outputs", "labels", "engine"]
     return names + ["selfTest"] * has_golden + ["train", "save", "load"] * learns
 
 

@@ -1,16 +1,28 @@
-// How the model is called. Written once by hand; everything above it is generated.
+// How the model is called. Written by hand; what `minify.py` says holds for it. Lines between
+// "//#if" and "//#end" are for models with that feature.
 
+//#if types
 const arrayTypes = { float: Float32Array, int: Int32Array, bool: Uint8Array };
+//#end
+const quote = JSON.stringify;
 const show = (shape) => `[${shape.map((extent) => extent ?? "n").join(", ")}]`;
 const product = (shape) => shape.reduce((total, extent) => total * extent, 1);
 const isTyped = (x) => ArrayBuffer.isView(x) && !(x instanceof DataView);
 const isList = (x) => Array.isArray(x) || isTyped(x);
-const isFlat = (x) => isTyped(x) || x.length === 0 || !isList(x[0]);
+const isFlat = (x) => isTyped(x) || !isList(x[0]);
 const kindOf = ({ dtype }) => ["float", "int", "bool"].find((kind) => dtype.includes(kind));
-const rowShape = (port) => (port.shape[0] === null ? port.shape.slice(1) : port.shape);
+const whatIs = (x) => (x === null ? "null" : isList(x) ? "a list" : typeof x);
+
+function wrongType(where, problem) {
+  throw new TypeError(`${where}: ${problem}`);
+}
+
+function wrongSize(where, problem) {
+  throw new RangeError(`${where}: ${problem}`);
+}
 
 function decode(text) {
-  if (typeof Uint8Array.fromBase64 === "function") return Uint8Array.fromBase64(text).buffer;
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text).buffer;
   if (typeof Buffer === "function") return new Uint8Array(Buffer.from(text, "base64")).buffer;
   const characters = atob(text);
   const bytes = new Uint8Array(characters.length);
@@ -19,44 +31,50 @@ function decode(text) {
 }
 
 // Copies numbers and checks each; `where` is for messages.
-function copyNumbers(from, to, offset, kind, where) {
-  if (kind === "float" && isTyped(from) && !(from instanceof BigInt64Array) &&
-      !(from instanceof BigUint64Array)) {
+function copyNumbers(from, to, offset, where, kind) {
+  //#if ints
+  if (kind === "float" && isTyped(from) && typeof from[0] === "number") {
+  //#else
+  if (isTyped(from) && typeof from[0] === "number") {
+  //#end
     to.set(from, offset);
     return;
   }
   for (let i = 0; i < from.length; i++) {
-    let value = from[i];
-    if (typeof value === "bigint" || typeof value === "boolean") value = Number(value);
+    const given = from[i];
+    const value = ["bigint", "boolean"].includes(typeof given) ? Number(given) : given;
     if (typeof value !== "number") {
-      const got = value === null ? "null" : isList(value) ? "a list" : typeof value;
-      throw new TypeError(`${where}: expected a number at position ${i}, got ${got}`);
+      wrongType(where, `expected a number at position ${i}, got ${whatIs(value)}`);
     }
+    //#if ints
     if (kind === "int" && !Number.isInteger(value)) {
-      throw new TypeError(`${where}: expected an integer at position ${i}, got ${value}`);
+      wrongType(where, `expected an integer at position ${i}, got ${value}`);
     }
     if (kind === "int" && (value < -2147483648 || value > 4294967295)) {
-      throw new RangeError(`${where}: ${value} at position ${i} does not fit into 32 bits`);
+      wrongSize(where, `${value} at position ${i} does not fit into 32 bits`);
     }
     to[offset + i] = kind === "bool" ? (value ? 1 : 0) : value;
+    //#else
+    to[offset + i] = value;
+    //#end
   }
 }
 
 // Copies a list nested as `shape` says; its last levels may be flat. Returns the offset behind it.
-function copyNested(from, shape, to, offset, kind, where) {
-  if (!isList(from)) throw new TypeError(`${where}: expected lists nested as ${show(shape)}`);
+function copyNested(from, shape, to, offset, where, kind) {
+  if (!isList(from)) wrongType(where, `expected lists nested as ${show(shape)}`);
   if (isFlat(from)) {
     const size = product(shape);
     if (from.length !== size) {
-      throw new RangeError(`${where}: ${from.length} numbers where ${show(shape)} has ${size}`);
+      wrongSize(where, `${from.length} numbers where ${show(shape)} has ${size}`);
     }
-    copyNumbers(from, to, offset, kind, where);
+    copyNumbers(from, to, offset, where, kind);
     return offset + size;
   }
   if (shape.length < 2 || from.length !== shape[0]) {
-    throw new RangeError(`${where}: a list of ${from.length} lists where ${show(shape)} was expected`);
+    wrongSize(where, `a list of ${from.length} lists where ${show(shape)} was expected`);
   }
-  for (const part of from) offset = copyNested(part, shape.slice(1), to, offset, kind, where);
+  for (const part of from) offset = copyNested(part, shape.slice(1), to, offset, where, kind);
   return offset;
 }
 
@@ -65,100 +83,159 @@ const depthOf = (x) => (isList(x) ? 1 + (isFlat(x) ? 0 : depthOf(x[0])) : 0);
 // One input as flat numbers: { data, rows, form }; form: "flat", "rows" (nested), "row" (nested,
 // one sample without a batch axis).
 function readInput(value, port) {
-  const where = `input ${JSON.stringify(port.name)}`;
+  const where = `input ${quote(port.name)}`;
+  //#if ints
   const kind = kindOf(port);
-  const shape = rowShape(port);
+  const isFloat = kind === "float";
+  //#end
+  //#if fixed
+  const batched = port.shape[0] === null;
+  const shape = batched ? port.shape.slice(1) : port.shape;
+  //#else
+  const shape = port.shape.slice(1);
+  //#end
   const size = product(shape);
   if (typeof value === "number" && size === 1) value = [value];
   if (!isList(value)) {
-    const got = value === null ? "null" : typeof value;
-    throw new TypeError(`${where}: expected a typed array or (nested) array, got ${got}`);
+    wrongType(where, `expected a typed array or (nested) array, got ${whatIs(value)}`);
   }
+  let rows = value.length;
+  let form = "rows";
+  let extents = [rows, ...shape];
   if (isFlat(value)) {
-    const rows = value.length / size;
-    if (rows < 1 || !Number.isInteger(rows) || (port.shape[0] !== null && rows !== 1)) {
-      throw new RangeError(
-        `${where}: ${value.length} numbers are no whole number of samples: ` +
-          `${show(port.shape)} needs ${size}${port.shape[0] === null ? " each" : ""}`
-      );
+    extents = [rows];
+    rows /= size;
+    form = "flat";
+    //#if fixed
+    if (!(rows >= 1) || rows % 1 || (!batched && rows > 1)) {
+    //#else
+    if (!(rows >= 1) || rows % 1) {
+    //#end
+      const each = `${show(port.shape)} needs ${size} each`;
+      wrongSize(where, `${value.length} numbers are no whole number of samples: ${each}`);
     }
-    const form = "flat";
-    if (kind === "float" && value instanceof Float32Array) return { data: value, rows, form };
-    const data = new (kind === "float" ? Float32Array : Int32Array)(value.length);
-    copyNumbers(value, data, 0, kind, where);
-    return { data, rows, form };
+    //#if ints
+    if (isFloat && value instanceof Float32Array) return { data: value, rows, form };
+    //#else
+    if (value instanceof Float32Array) return { data: value, rows, form };
+    //#end
+  //#if fixed
+  } else if (!batched) {
+    rows = 1;
+    extents = shape;
+  //#end
+  } else if (
+    depthOf(value) < port.shape.length &&
+    !value.every((row) => isList(row) && isFlat(row) && row.length === size)
+  ) {
+    rows = 1;
+    extents = shape;
+    form = "row";
   }
-  const batched = port.shape[0] === null;
-  const flatRows = value.every((row) => isList(row) && isFlat(row) && row.length === size);
-  const single = !batched || (depthOf(value) < port.shape.length && !flatRows);
-  const rows = single ? 1 : value.length;
-  const data = new (kind === "float" ? Float32Array : Int32Array)(rows * size);
-  copyNested(value, single ? shape : [rows, ...shape], data, 0, kind, where);
-  return { data, rows, form: single && batched ? "row" : "rows" };
+  //#if ints
+  const data = new (isFloat ? Float32Array : Int32Array)(rows * size);
+  copyNested(value, extents, data, 0, where, kind);
+  //#else
+  const data = new Float32Array(rows * size);
+  copyNested(value, extents, data, 0, where);
+  //#end
+  return { data, rows, form };
 }
 
 function byName(x) {
-  const named = typeof x === "object" && x !== null && !Array.isArray(x) && !ArrayBuffer.isView(x);
-  if (!named) {
-    if (inputs.length === 1) return [x];
-    const names = inputs.map((port) => JSON.stringify(port.name)).join(", ");
+  const isNamed = Object(x) === x && !Array.isArray(x) && !ArrayBuffer.isView(x);
+  //#if inputs
+  if (!isNamed) {
+    const names = inputs.map(({ name }) => quote(name)).join(", ");
     throw new TypeError(`this model takes an object with the inputs ${names}`);
   }
-  for (const name of Object.keys(x)) {
-    if (!inputs.some((port) => port.name === name)) {
-      throw new TypeError(`this model has no input ${JSON.stringify(name)}`);
+  //#else
+  if (!isNamed) return [x];
+  //#end
+  for (const key of Object.keys(x)) {
+    if (!inputs.some(({ name }) => name === key)) {
+      throw new TypeError(`this model has no input ${quote(key)}`);
     }
   }
-  return inputs.map((port) => {
-    if (!Object.prototype.hasOwnProperty.call(x, port.name)) {
-      throw new TypeError(`the input ${JSON.stringify(port.name)} is missing`);
+  return inputs.map(({ name }) => {
+    if (!Object.hasOwn(x, name)) {
+      throw new TypeError(`the input ${quote(name)} is missing`);
     }
-    return x[port.name];
+    return x[name];
   });
 }
 
-function nest(flat, shape) {
-  if (shape.length === 0) return flat[0];
-  if (shape.length === 1) return Array.from(flat);
-  const size = product(shape.slice(1));
-  return Array.from({ length: shape[0] }, (_, i) =>
-    nest(flat.subarray(i * size, (i + 1) * size), shape.slice(1))
-  );
-}
-
-// Brings results of a batch together, which lie in their buffer as those of the largest batch do.
-function collect(buffer, shape, room, to) {
-  let next = 0;
-  const walk = (axis, from) => {
-    if (axis === shape.length) {
-      to[next++] = buffer[from];
-      return;
-    }
-    const step = product(room.slice(axis + 1));
-    for (let i = 0; i < shape[axis]; i++) walk(axis + 1, from + i * step);
-  };
-  walk(0, 0);
-}
-
-function compute(given) {
-  const batched = inputs.findIndex((port) => port.shape[0] === null);
+// The inputs as flat numbers, in order, and the number of samples.
+function readInputs(x) {
+  const given = byName(x).map((value, k) => readInput(value, inputs[k]));
+  //#if fixed
+  const batched = inputs.findIndex(({ shape }) => shape[0] === null);
   const rows = batched < 0 ? 1 : given[batched].rows;
+  //#else
+  const { rows } = given[0];
+  //#end
+  //#if inputs
   given.forEach((one, k) => {
     if (inputs[k].shape[0] === null && one.rows !== rows) {
       throw new RangeError(`the inputs have ${rows} and ${one.rows} samples`);
     }
   });
-  if (!splittable && rows > largestBatch) {
+  //#end
+  return { given, rows };
+}
+
+function nest(numbers, shape) {
+  if (shape.length === 0) return numbers[0];
+  if (shape.length === 1) return Array.from(numbers);
+  const size = product(shape.slice(1));
+  return Array.from({ length: shape[0] }, (_, i) =>
+    nest(numbers.subarray(i * size, (i + 1) * size), shape.slice(1))
+  );
+}
+
+//#if affine
+const shapesFor = (rows) =>
+  outputExtents.map((shape) => shape.map(([constant, each]) => constant + each * rows));
+//#else
+const shapesFor = (rows) => outputs.map(({ shape }) => shape.map((extent) => extent ?? rows));
+//#end
+
+// Elements that lie in a buffer with these strides, one behind the other.
+function gather(from, extents, strides, to = new from.constructor(from.length)) {
+  let next = 0;
+  const walk = (axis, place) => {
+    if (axis === extents.length) {
+      to[next++] = from[place];
+      return;
+    }
+    for (let i = 0; i < extents[axis]; i++) walk(axis + 1, place + i * strides[axis]);
+  };
+  walk(0, 0);
+  return to;
+}
+
+function compute(given, rows) {
+  //#if whole
+  if (rows > largestBatch) {
     throw new RangeError(`this model takes at most ${largestBatch} samples at once, not ${rows}`);
   }
-  const shapes = outputShapes.map((shape) => shape(rows));
+  //#end
+  const shapes = shapesFor(rows);
+  //#if types
   const made = shapes.map((shape, k) => new arrayTypes[kindOf(outputs[k])](product(shape)));
-  if (!splittable) {
-    given.forEach(({ data }, k) => inputBuffers[k].set(data));
-    run(rows);
-    made.forEach((to, k) => collect(outputBuffers[k], shapes[k], outputShapes[k](largestBatch), to));
-    return { made, shapes };
-  }
+  //#else
+  const made = shapes.map((shape) => new Float32Array(product(shape)));
+  //#end
+  //#if whole
+  given.forEach(({ data }, k) => inputBuffers[k].set(data));
+  run(rows);
+  // Results lie in their buffers as those of the largest batch do.
+  const rooms = shapesFor(largestBatch);
+  made.forEach((to, k) => {
+    const strides = rooms[k].map((_, axis) => product(rooms[k].slice(axis + 1)));
+    gather(outputBuffers[k], shapes[k], strides, to);
+  });
+  //#else
   for (let start = 0; start < rows; start += largestBatch) {
     const end = Math.min(start + largestBatch, rows);
     given.forEach(({ data }, k) => {
@@ -171,19 +248,23 @@ function compute(given) {
       to.set(outputBuffers[k].subarray(0, (end - start) * size), start * size);
     });
   }
+  //#end
   return { made, shapes };
 }
 
 export function predict(x) {
-  const given = byName(x).map((value, k) => readInput(value, inputs[k]));
-  const { made, shapes } = compute(given);
-  const flat = given.every((one) => one.form === "flat");
-  const single = given.some((one) => one.form === "row");
-  const results = made.map((data, k) => {
-    if (flat) return data;
-    const withoutBatch = single && outputs[k].shape[0] === null && shapes[k][0] === 1;
-    return nest(data, withoutBatch ? shapes[k].slice(1) : shapes[k]);
+  const { given, rows } = readInputs(x);
+  const { made, shapes } = compute(given, rows);
+  const isPlain = given.every(({ form }) => form === "flat");
+  const isSingle = given.some(({ form }) => form === "row");
+  const results = made.map((numbers, k) => {
+    if (isPlain) return numbers;
+    const withoutBatch = isSingle && outputs[k].shape[0] === null && shapes[k][0] === 1;
+    return nest(numbers, withoutBatch ? shapes[k].slice(1) : shapes[k]);
   });
-  if (results.length === 1) return results[0];
-  return Object.fromEntries(outputs.map((port, k) => [port.name, results[k]]));
+  //#if results
+  return Object.fromEntries(outputs.map(({ name }, k) => [name, results[k]]));
+  //#else
+  return results[0];
+  //#end
 }

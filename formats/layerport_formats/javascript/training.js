@@ -38,14 +38,14 @@ function setClasses(numbers, classes, to, where) {
 }
 
 function setTarget(value, target, rows, to) {
-  const where = `the target of ${JSON.stringify(target.name)}`;
+  const where = `the target of ${quote(target.name)}`;
   const size = product(target.shape.slice(1));
   if (typeof value === "number") value = [value];
   if (!isList(value)) throw new TypeError(`${where}: expected a number or a list of numbers`);
   const flat = isFlat(value) ? value : flatten(value, [], where);
   const numbers = target.classes ? (rows * size) / target.classes : -1;
   if (flat.length === rows * size) {
-    copyNumbers(flat, to, 0, kindOf(target), where);
+    copyNumbers(flat, to, 0, where, kindOf(target));
     checkFinite(to.subarray(0, flat.length), where);
   } else if (flat.length === numbers) {
     setClasses(flat, target.classes, to, where);
@@ -82,13 +82,9 @@ function option(options, name, usual, isRight) {
 export function train(x, y, options = {}) {
   const rate = option(options, "learningRate", training.learningRate, (v) => v >= 0 && v < Infinity);
   const seed = option(options, "seed", training.seed, (v) => Number.isInteger(v) && v >= 0);
-  const given = byName(x).map((value, k) => readInput(value, inputs[k]));
-  const rows = Math.max(...given.map((one) => one.rows));
+  const { given, rows } = readInputs(x);
   given.forEach((one, k) => {
-    if (inputs[k].shape[0] === null && one.rows !== rows) {
-      throw new RangeError(`the inputs have ${rows} and ${one.rows} samples`);
-    }
-    if (kindOf(inputs[k]) === "float") checkFinite(one.data, `input ${JSON.stringify(inputs[k].name)}`);
+    if (kindOf(inputs[k]) === "float") checkFinite(one.data, `input ${quote(inputs[k].name)}`);
   });
   if (rows > training.batch) {
     throw new RangeError(`a training step takes at most ${training.batch} samples, not ${rows}`);
@@ -219,7 +215,7 @@ export function load(json) {
     const where = `the weight ${JSON.stringify(name)}`;
     if (!values) continue;
     const checked = new values.constructor(given.length);
-    copyNumbers(given, checked, 0, values instanceof Float32Array ? "float" : "int", where);
+    copyNumbers(given, checked, 0, where, values instanceof Float32Array ? "float" : "int");
     checkFinite(checked, where);
   }
   for (const [{ values }, given] of found) if (values) values.set(given);

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from layerport.errors import UnsupportedError
 from layerport.loops.intervals import FULL, Interval
 from layerport.loops.ir import Buffer, DType, Function, Program
+from layerport.op import NDArray
 
 from layerport_formats.wasm import instructions as wasm
 from layerport_formats.wasm.addresses import ELEMENT
@@ -86,9 +87,13 @@ def initial_data(program: Program, layout: Layout) -> bytes:
     for buffer in program.of_kind("weight", "state"):
         start = layout.addresses[buffer] - layout.data
         if buffer.data is not None and start >= 0:
-            little = buffer.data.astype(buffer.data.dtype.newbyteorder("<"), copy=False)
-            memory[start : start + buffer.size * ELEMENT] = little.tobytes()
+            memory[start : start + buffer.size * ELEMENT] = little_endian(buffer.data)
     return bytes(memory)
+
+
+def little_endian(array: NDArray) -> bytes:
+    """The elements as they lie in memory."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def encode_module(

@@ -17,6 +17,7 @@ from layerport.loops.clamp import clamp_of
 from layerport.loops.index import Index
 from layerport.loops.ir import Body, Buffer, Expr, For, Function, Let, Load, Set, Store
 from layerport.loops.walk import expressions, loads, map_expr
+from layerport.op import NDArray
 
 
 def pack_weights(
@@ -26,6 +27,15 @@ def pack_weights(
     packed = {b: made for b in buffers if block and (made := _packed(b, functions, block))}
     changed = [replace(f, body=_rewritten(f.body, packed, block)) for f in functions]
     return changed, [packed.get(buffer, buffer) for buffer in buffers]
+
+
+def unpacked(buffer: Buffer) -> NDArray | None:
+    """The elements of a weight as they lay before they were packed."""
+    if buffer.data is None or not buffer.block:
+        return buffer.data
+    columns = _columns(buffer)
+    blocks = buffer.data.reshape(columns // buffer.block, -1, buffer.block)
+    return np.ascontiguousarray(blocks.transpose(1, 0, 2)).reshape(-1)
 
 
 def _packed(buffer: Buffer, functions: Sequence[Function], block: int) -> Buffer | None:

@@ -30,8 +30,15 @@ TARGETS = {
     "vectors": Target(
         lanes=4, rows=4, columns=8, lone_columns=20, packing=4, native=frozenset({"rint"})
     ),
-    "odd": Target(lanes=2, rows=3, columns=5, lone_columns=7, unroll=4, overlap=True,
-                  native=frozenset()),  # fmt: skip
+    "odd": Target(
+        lanes=2,
+        rows=3,
+        columns=5,
+        lone_columns=7,
+        unroll=4,
+        overlap=True,
+        native=frozenset(),
+    ),
 }
 """The first one leaves the nests as they were written."""
 

@@ -54,9 +54,7 @@ def gradient(graph: Graph, loss: Value, wrt: Sequence[Value], *, seed: str | Non
     )
 
 
-def _traced(
-    build: Builder, node: Node, inputs: tuple[Value | None, ...]
-) -> Sequence[Value] | None:
+def _traced(build: Builder, node: Node, inputs: tuple[Value | None, ...]) -> Sequence[Value] | None:
     """Let operators keep what their gradients read."""
     op = node.op.traced()
     return None if op is None else build.add(op, *inputs)

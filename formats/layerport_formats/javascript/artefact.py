@@ -95,8 +95,8 @@ def print_javascript(
     UnsupportedError : naming everything that cannot be printed.
     """
     if learner is None and graph.parameters:
-        names = ", ".join(repr(value.name) for value in graph.parameters)
-        raise UnsupportedError(f"the weights {names} have no values; bind them first")
+        missing = ", ".join(repr(value.name) for value in graph.parameters)
+        raise UnsupportedError(f"the weights {missing} have no values; bind them first")
     check_inputs(inputs)
     checked = None if golden is None else Golden(*golden)
     programs: list[TrainingPrograms] = []

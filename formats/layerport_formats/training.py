@@ -73,14 +73,14 @@ class Training:
     seed: int
     batch: int
 
-    def lower(self, target: Target) -> TrainingPrograms:
-        """Lower both graphs for a target."""
+    def lower(self, target: Target, block: int | None = None) -> TrainingPrograms:
+        """Lower both graphs for a target; `block` samples are predicted at once."""
         shared = Shared(self.arrays)
-        predict = lower(self.predict, target, shared=shared)
+        predict = lower(self.predict, target, batch=block, shared=shared)
         if predict.symbol and not predict.splittable:
             predict = lower(self.predict, target, batch=self.batch, shared=shared)
         step = lower(self.step, target, batch=self.batch, shared=shared)
-        return TrainingPrograms(linked(predict, step), step, self)
+        return TrainingPrograms(linked(predict, step), predict, step, self)
 
 
 class TrainingPrograms:
@@ -89,11 +89,15 @@ class TrainingPrograms:
     Attributes
     ----------
     program : everything; its entry and ports are those of prediction.
+    predict : prediction alone.
     step : the training step, whose functions and buffers are in `program`, too.
     """
 
-    def __init__(self, program: Program, step: Program, training: Training) -> None:
+    def __init__(
+        self, program: Program, predict: Program, step: Program, training: Training
+    ) -> None:
         self.program = program
+        self.predict = predict
         self.step = step
         self._inputs = {port.name: port for port in step.inputs}
         self._targets = [f"target/{target.name}" for target in training.targets]
@@ -152,6 +156,10 @@ def prepare_training(
         return None
     if kind not in OPTIMIZERS:
         raise UnsupportedError(f"option train={kind}: it is {' or '.join(OPTIMIZERS)}")
+    if options.get("weights", "float32") != "float32":
+        raise UnsupportedError(
+            f"option weights={options['weights']}: a model that learns keeps its weights in float32"
+        )
     batch = _whole(options, "train_batch", LARGEST_BATCH, 1)
     seed = _whole(options, "seed", 0, 0)
     compiled = _compiled(network, kind, registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -155,12 +156,15 @@ send({ losses, learned, moved, loaded: Array.from(model.predict(flat)) });
 
 
 @needs_node
+@pytest.mark.parametrize("engine", ["js", "wasm"])
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 @pytest.mark.parametrize("name", list(NETWORKS))
-def test_steps_in_node_are_those_of_python(name: str, kind: str, tmp_path: Path) -> None:
+def test_steps_in_node_are_those_of_python(
+    name: str, kind: str, engine: str, tmp_path: Path
+) -> None:
     network = NETWORKS[name]()
     network.initialize(3)
-    lp.save(network, tmp_path / "model.mjs", train=kind, seed=SEED)
+    lp.save(network, tmp_path / "model.mjs", train=kind, seed=SEED, engine=engine)
     x, losses, y = trained(network, name, kind)
     steps = np.split(np.arange(len(x)), STEPS)
     got = in_node(
@@ -298,3 +302,114 @@ def test_a_network_without_weights_cannot_learn(tmp_path: Path) -> None:
     network = lp.Sequential([lp.Input((3,)), lp.Activation("relu")])
     with pytest.raises(UnsupportedError, match="cannot be trained"):
         lp.save(network, tmp_path / "model.mjs", train="sgd")
+
+
+# C --------------------------------------------------------------------------------------
+
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+needs_c = pytest.mark.skipif(not COMPILERS, reason="there is no C compiler on this machine")
+
+MAIN = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "model.h"
+
+static float x[STEPS * BATCH * MODEL_INPUT_0_SIZE], made[STEPS * BATCH * MODEL_OUTPUT_0_SIZE];
+static TARGET y[STEPS * BATCH * WIDTH];
+static float weights[MODEL_WEIGHTS], again[MODEL_WEIGHTS], losses[STEPS];
+
+static void in(const char *name, void *to, size_t count)
+{
+  FILE *file = fopen(name, "rb");
+  if (file == NULL || fread(to, 4, count, file) != count || fclose(file)) exit(2);
+}
+
+static void out(const char *name, const void *from, size_t count)
+{
+  FILE *file = fopen(name, "wb");
+  if (file == NULL || fwrite(from, 4, count, file) != count || fclose(file)) exit(3);
+}
+
+int main(void)
+{
+  if (model_self_test(NULL) != MODEL_OK) return 4;
+  in("x", x, STEPS * BATCH * MODEL_INPUT_0_SIZE);
+  in("y", y, STEPS * BATCH * WIDTH);
+  for (int k = 0; k < STEPS; ++k) {
+    const float *given = x + k * BATCH * MODEL_INPUT_0_SIZE;
+    if (STEP(given, y + k * BATCH * WIDTH, BATCH, RATE, losses + k) != MODEL_OK) return 5;
+  }
+  model_get_weights(weights);
+  if (model_predict(x, made, STEPS * BATCH) != MODEL_OK) return 6;
+  if (STEP(x, y, MODEL_TRAIN_BATCH + 1, RATE, NULL) != MODEL_ERROR_COUNT) return 7;
+  if (STEP(NULL, y, 1, RATE, NULL) != MODEL_ERROR_NULL) return 8;
+  if (STEP(x, y, 1, -1.0f, NULL) != MODEL_ERROR_VALUE) return 9;
+  x[0] += 1e30f * 1e30f;
+  if (STEP(x, y, 1, RATE, NULL) != MODEL_ERROR_VALUE) return 10;
+  y[0] = (TARGET)(1e30f * (TARGET)1e30f);
+  if (STEP(x + MODEL_INPUT_0_SIZE, y, 1, RATE, NULL) != MODEL_ERROR_VALUE) return 11;
+  model_get_weights(again);
+  for (int k = 0; k < MODEL_WEIGHTS; ++k)
+    if (weights[k] != again[k]) return 12;
+  if (STEP(x + MODEL_INPUT_0_SIZE, y + WIDTH, 1, RATE, NULL) != MODEL_OK) return 13;
+  model_set_weights(weights);
+  model_get_weights(again);
+  for (int k = 0; k < MODEL_WEIGHTS; ++k)
+    if (weights[k] != again[k]) return 14;
+  out("weights", weights, MODEL_WEIGHTS);
+  out("made", made, STEPS * BATCH * MODEL_OUTPUT_0_SIZE);
+  out("losses", losses, STEPS);
+  return 0;
+}
+"""
+STRICT = ("-O2", "-std=c99", "-Wall", "-Wextra", "-Werror")
+SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+@needs_c
+@pytest.mark.parametrize("flags", [("-march=native",), ("-DMODEL_LANES=1", *SANITIZED)], ids=str)
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_steps_in_c_are_those_of_python(
+    name: str, kind: str, flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    network = NETWORKS[name]()
+    network.initialize(3)
+    lp.save(network, tmp_path / "model.c", train=kind, seed=SEED)
+    start = network.get_weights()
+    x, losses, y = trained(network, name, kind)
+    labels = y.ndim == 1
+    x.tofile(tmp_path / "x")
+    y.astype(np.int32 if labels else np.float32).tofile(tmp_path / "y")
+    (tmp_path / "main.c").write_text(MAIN)
+    values = {
+        "STEPS": STEPS,
+        "BATCH": BATCH,
+        "RATE": f"{RATE[kind]}f",
+        "WIDTH": 1 if labels else y.shape[1],
+        "TARGET": "int32_t" if labels else "float",
+        "STEP": "model_train_classes" if labels else "model_train",
+    }
+    defines = [f"-D{key}={value}" for key, value in values.items()]
+    files = ["main.c", "model.c", "-o", "main", "-lm"]
+    made = subprocess.run(
+        [COMPILERS[0], *STRICT, *flags, *defines, *files], cwd=tmp_path, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    done = subprocess.run([str(tmp_path / "main")], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.fromfile(tmp_path / "losses", "<f4"), losses, rtol=1e-4)
+    want, learned = network.predict(x), network.get_weights()
+    got = np.fromfile(tmp_path / "made", "<f4").reshape(want.shape)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    back = NETWORKS[name]()
+    back.set_weights(start)
+    back.set_flat_weights(np.fromfile(tmp_path / "weights", "<f4"))
+    for weight, expected in zip(back.get_weights(), learned, strict=True):
+        assert np.abs(weight - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_flat_weights_of_another_size() -> None:
+    with pytest.raises(lp.errors.ShapeError, match="has 205 elements of weights, 3 were given"):
+        mlp().set_flat_weights([1, 2, 3])

@@ -329,6 +329,28 @@ class Layer(Configured):
         for target, array in zip(targets.values(), given, strict=True):
             target[...] = array
 
+    def set_flat_weights(self, flat: Any) -> None:
+        """Write all weights from one vector, as exported C gives it.
+
+        Parameters
+        ----------
+        flat : the elements of all weights in the order of `weights`, each row-major; from a file
+            for example ``np.fromfile(path, "<f4")``.
+
+        Raises
+        ------
+        ShapeError : when it has another number of elements; then nothing is written.
+        """
+        values = np.asarray(flat).reshape(-1)
+        if values.size != self.count_params():
+            raise ShapeError(
+                f"{self} has {self.count_params()} elements of weights, {values.size} were given"
+            )
+        start = 0
+        for array in self.weights.values():
+            array[...] = values[start : start + array.size].reshape(array.shape)
+            start += array.size
+
     def count_params(self) -> int:
         """The number of elements of all weights."""
         return sum(array.size for array in self.weights.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from layerport.format import Format, ToolMissing, WriteContext
 
-from layerport_formats.options import WEIGHTS
+from layerport_formats.options import TRAINING, WEIGHTS
 
 if TYPE_CHECKING:
     from layerport.network import Network
@@ -23,18 +23,24 @@ class CFormat(Format):
     description: ClassVar[str] = "C99 source and header, weights inside"
     options: ClassVar[Mapping[str, str]] = {
         **WEIGHTS,
+        **TRAINING,
         "prefix": "what the names of functions and macros start with (default: model)",
     }
 
     def write(self, network: Network, context: WriteContext) -> None:
         from layerport_formats.c.artefact import print_c
+        from layerport_formats.c.learning import print_learning_c
         from layerport_formats.exporting import export
+        from layerport_formats.training import prepare_training
 
         header = context.sibling(".h")
-        made = print_c(
-            export(network, context, "C"),
-            prefix=context.options.get("prefix", "model"),
-            header_name=header.name,
+        prefix = context.options.get("prefix", "model")
+        training = prepare_training(network, context.options, context.registry)
+        model = export(network, context, "C")
+        made = (
+            print_c(model, prefix=prefix, header_name=header.name)
+            if training is None
+            else print_learning_c(model, training, prefix=prefix, header_name=header.name)
         )
         context.path.write_text(made.source, encoding="ascii")
         header.write_text(made.header, encoding="ascii")

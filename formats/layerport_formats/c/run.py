@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from layerport.loops.clike import CLike
 from layerport.loops.index import Index, Size
@@ -18,14 +19,23 @@ def staged(program: Program) -> list[Buffer]:
     return [p.buffer for p in (*program.inputs, *program.outputs) if not p.leads]
 
 
-def run_function(program: Program, workspace: Workspace, workspace_type: str) -> str:
-    """The definition of ``run``.
+def run_function(
+    program: Program,
+    workspace: Workspace,
+    workspace_type: str,
+    *,
+    name: str = "run",
+    states: Mapping[Buffer, str] = MappingProxyType({}),
+) -> str:
+    """The definition of ``run``, or of a function that is called otherwise.
 
     It takes the batch size (if there is one), a pointer to each input and output, which lie
-    compactly, and the workspace.
+    compactly, and the workspace. `states` are the arrays of parameters that change.
     """
 
     def place(buffer: Buffer) -> str:
+        if buffer in states:
+            return states[buffer]
         return workspace.place(buffer) if buffer in workspace else buffer.name
 
     *callees, entry = program.functions
@@ -46,8 +56,8 @@ def run_function(program: Program, workspace: Workspace, workspace_type: str) ->
     if program.symbol:
         parameters = {program.symbol: f"int {program.symbol}", **parameters}
     used = set(re.findall(r"\w+", "\n".join(lines)))
-    unused = [f"  (void){name};" for name in parameters if name not in used]
-    head = f"static void run({', '.join(parameters.values())})"
+    unused = [f"  (void){word};" for word in parameters if word not in used]
+    head = f"static void {name}({', '.join(parameters.values())})"
     return "\n".join([head, "{", *lines, *unused, "}"])
 
 

@@ -32,13 +32,6 @@ LARGEST_UNSPLIT_BATCH = 256
 PortSpec: TypeAlias = "tuple[str, Sequence[int | None], str]"
 """Name, shape with None for the batch, NumPy dtype."""
 
-_GENERATED = """
-    inputs outputs labels golden outputExtents engine largestBatch inputBuffers outputBuffers run
-    runTraining targets training decode gather
-"""
-DECLARED = frozenset(_GENERATED.split())
-"""The names that the generated part of a module declares, or uses."""
-
 
 class Golden(NamedTuple):
     """Samples for `selfTest`.
@@ -111,19 +104,22 @@ def print_javascript(
     names = exported(has_golden=checked is not None, learns=learner is not None)
     features = _features(inputs, outputs, lowered.program, checked, learner)
     parts = [
-        f"// {comment_text(name)}: printed by layerport. No dependencies; Node 18 or any browser.",
         _ports("inputs", inputs),
         _ports("outputs", outputs),
         f"export const labels = {literal(list(labels) if labels is not None else None)};",
         *([] if checked is None else [_golden(checked, inputs)]),
         *([_extents(lowered.program)] if "affine" in features else []),
-        _runtime([*names, *_used(engine_text)], features, small=engine != "js"),
+        _runtime([*names, *_used(engine_text)], features),
         engine_text,
     ]
     if learner is not None:
         parts.append(learning(programs[0], learner.training, learner.saved))
     parts.append(f"export default {{ {', '.join(names)} }};\n")
-    return "\n".join(parts), declarations(
+    module = "\n".join(parts)
+    if engine != "js":
+        module = minified(module, {*names})
+    title = f"// {comment_text(name)}: printed by layerport, for Node 18 or any browser."
+    return f"{title}\n{module}", declarations(
         inputs,
         outputs,
         has_golden=checked is not None,
@@ -172,20 +168,18 @@ def _features(
     return {name for name, is_needed in found.items() if is_needed}
 
 
-def _runtime(names: Sequence[str], features: set[str], *, small: bool) -> str:
+def _runtime(names: Sequence[str], features: set[str]) -> str:
     """The part that is written by hand, or what is needed of it."""
     folder = Path(__file__).parent
     files = ["runtime.js"]
     files += ["selftest.js"] * ("selfTest" in names) + ["training.js"] * ("train" in names)
     sources = [selected((folder / f).read_text(encoding="utf-8"), features) for f in files]
-    source = "\n".join(sources)
-    needed = reachable(source, names)
-    return minified(needed, DECLARED | {*names}) if small else needed
+    return reachable("\n".join(sources), names)
 
 
 def _used(engine: str) -> list[str]:
     """The functions of the runtime that an engine needs."""
-    return [name for name in ("decode", "gather") if f"{name}(" in engine]
+    return [name for name in ("decode", "decodeCode", "gather") if f"{name}(" in engine]
 
 
 def check_inputs(inputs: Sequence[PortSpec]) -> None:

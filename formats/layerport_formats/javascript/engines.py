@@ -18,6 +18,7 @@ from layerport_formats.javascript.blob import Axes, Blob
 from layerport_formats.javascript.learning import start_of
 from layerport_formats.javascript.printer import HELPERS, JavaScript
 from layerport_formats.javascript.printer import TARGET as SCALAR
+from layerport_formats.javascript.text import text_of
 from layerport_formats.wasm.addresses import ELEMENT
 from layerport_formats.wasm.module import encode_module, little_endian
 from layerport_formats.wasm.target import TARGET as VECTORS
@@ -131,9 +132,10 @@ def _wasm(lowered: Lowered, blob: Blob, data: str) -> list[str]:
         f"{b.name} = new {_ARRAYS[b.dtype]}(memory, {layout.addresses[b]}, {b.size})"
         for b in lowered.public
     ]
+    text, first = text_of(code)
     return [
         f"const {{ {exports} }} = new WebAssembly.Instance(",
-        f"  new WebAssembly.Module(decode({_text(code)}))",
+        f"  new WebAssembly.Module(decodeCode({text}, {first}))",
         ").exports;",
         f"new Uint8Array(memory, {layout.data}).set("
         f"new Uint8Array({data.format(data=_text(blob.bytes))}, 0, {layout.end - layout.data}));",

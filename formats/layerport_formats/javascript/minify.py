@@ -123,22 +123,35 @@ def _declared(part: str) -> list[str]:
     return [match[1]] if match[1] else re.findall(r"\w+", match[2])
 
 
+_LONG_STRING = re.compile(r'"[A-Za-z0-9+/=]{10000,}"')
+_TAKEN = re.compile(r'"\\0(\d+)"')
+"""What is taken out while a source is worked on, and what stands in its place."""
+
+PRIVATE = frozenset(["flat", "form", "given", "made", "rows", "shapes"])
+"""Properties of objects that never leave the runtime."""
+
+
 def minified(source: str, keep: AbstractSet[str]) -> str:
-    """The same program with short names and without spaces.
+    """The same module with short names, and without spaces and comments.
 
     Parameters
     ----------
-    keep : names that others use, or give.
+    keep : the names that it exports.
     """
+    strings = _LONG_STRING.findall(source)
+    numbers = itertools.count()
+    source = _LONG_STRING.sub(lambda hit: f'"\\0{next(numbers)}"', source)
     found = list(_without_ceremony(list(tokens(source))))
     shorter = _short_names(found, keep)
     done: list[str] = []
     for token in found:
         text = shorter.get(token.text, token.text) if token.kind == "name" else token.text
+        if text == "}" and done and done[-1] == ";":
+            done.pop()
         if done and _would_merge(done[-1], text):
             done.append(" ")
-        done.append(text)
-    return re.sub(r";(?=\})", "", "".join(done))
+        done.append(_TAKEN.sub(lambda hit: strings[int(hit[1])], text))
+    return "".join(done)
 
 
 _BLOCKS = frozenset(["if", "else", "for", "while", "try", "catch", "finally", "function", "export"])
@@ -184,7 +197,7 @@ def _would_merge(before: str, after: str) -> bool:
 def _short_names(found: Sequence[Token], keep: AbstractSet[str]) -> dict[str, str]:
     """New names for what is declared and is no property of an object."""
     names = [t.text for t in found if t.kind == "name"]
-    own = _declarations(found) - _properties(found) - _KEYWORDS - keep
+    own = _declarations(found) - (_properties(found) - PRIVATE) - _KEYWORDS - keep
     own = {name for name in own if len(name) > 1}
     taken = (set(names) - own) | keep | _KEYWORDS
     counts = Counter(name for name in names if name in own)

@@ -22,12 +22,27 @@ function wrongSize(where, problem) {
 }
 
 function decode(text) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text).buffer;
-  if (typeof Buffer === "function") return new Uint8Array(Buffer.from(text, "base64")).buffer;
-  const characters = atob(text);
-  const bytes = new Uint8Array(characters.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
-  return bytes.buffer;
+  const bytes =
+    Uint8Array.fromBase64?.(text) ??
+    (typeof Buffer === "function"
+      ? Buffer.from(text, "base64")
+      : Uint8Array.from(atob(text), (character) => character.charCodeAt(0)));
+  return new Uint8Array(bytes).buffer;
+}
+
+// Bytes as `text.py` writes them: a character each, or two where a blank or "!" comes before.
+function decodeCode(text, first) {
+  const bytes = [];
+  let start = first;
+  for (let i = 0; i < text.length; i++) {
+    const place = text.charCodeAt(i) - 35;
+    if (place < 0) start = first - 91 * (place + 1);
+    else {
+      bytes.push(start + place);
+      start = first;
+    }
+  }
+  return Uint8Array.from(bytes);
 }
 
 // Copies numbers and checks each; `where` is for messages.
@@ -80,7 +95,7 @@ function copyNested(from, shape, to, offset, where, kind) {
 
 const depthOf = (x) => (isList(x) ? 1 + (isFlat(x) ? 0 : depthOf(x[0])) : 0);
 
-// One input as flat numbers: { data, rows, form }; form: "flat", "rows" (nested), "row" (nested,
+// One input as flat numbers: { flat, rows, form }; form: "flat", "rows" (nested), "row" (nested,
 // one sample without a batch axis).
 function readInput(value, port) {
   const where = `input ${quote(port.name)}`;
@@ -115,9 +130,9 @@ function readInput(value, port) {
       wrongSize(where, `${value.length} numbers are no whole number of samples: ${each}`);
     }
     //#if ints
-    if (isFloat && value instanceof Float32Array) return { data: value, rows, form };
+    if (isFloat && value instanceof Float32Array) return { flat: value, rows, form };
     //#else
-    if (value instanceof Float32Array) return { data: value, rows, form };
+    if (value instanceof Float32Array) return { flat: value, rows, form };
     //#end
   //#if fixed
   } else if (!batched) {
@@ -133,13 +148,13 @@ function readInput(value, port) {
     form = "row";
   }
   //#if ints
-  const data = new (isFloat ? Float32Array : Int32Array)(rows * size);
-  copyNested(value, extents, data, 0, where, kind);
+  const flat = new (isFloat ? Float32Array : Int32Array)(rows * size);
+  copyNested(value, extents, flat, 0, where, kind);
   //#else
-  const data = new Float32Array(rows * size);
-  copyNested(value, extents, data, 0, where);
+  const flat = new Float32Array(rows * size);
+  copyNested(value, extents, flat, 0, where);
   //#end
-  return { data, rows, form };
+  return { flat, rows, form };
 }
 
 function byName(x) {
@@ -227,7 +242,7 @@ function compute(given, rows) {
   const made = shapes.map((shape) => new Float32Array(product(shape)));
   //#end
   //#if whole
-  given.forEach(({ data }, k) => inputBuffers[k].set(data));
+  given.forEach(({ flat }, k) => inputBuffers[k].set(flat));
   run(rows);
   // Results lie in their buffers as those of the largest batch do.
   const rooms = shapesFor(largestBatch);
@@ -238,9 +253,9 @@ function compute(given, rows) {
   //#else
   for (let start = 0; start < rows; start += largestBatch) {
     const end = Math.min(start + largestBatch, rows);
-    given.forEach(({ data }, k) => {
-      const size = data.length / rows;
-      inputBuffers[k].set(data.subarray(start * size, end * size));
+    given.forEach(({ flat }, k) => {
+      const size = flat.length / rows;
+      inputBuffers[k].set(flat.subarray(start * size, end * size));
     });
     run(end - start);
     made.forEach((to, k) => {
@@ -255,10 +270,15 @@ function compute(given, rows) {
 export function predict(x) {
   const { given, rows } = readInputs(x);
   const { made, shapes } = compute(given, rows);
-  const isPlain = given.every(({ form }) => form === "flat");
+  //#if inputs
+  const allFlat = given.every(({ form }) => form === "flat");
   const isSingle = given.some(({ form }) => form === "row");
+  //#else
+  const allFlat = given[0].form === "flat";
+  const isSingle = given[0].form === "row";
+  //#end
   const results = made.map((numbers, k) => {
-    if (isPlain) return numbers;
+    if (allFlat) return numbers;
     const withoutBatch = isSingle && outputs[k].shape[0] === null && shapes[k][0] === 1;
     return nest(numbers, withoutBatch ? shapes[k].slice(1) : shapes[k]);
   });

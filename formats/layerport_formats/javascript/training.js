@@ -84,13 +84,13 @@ export function train(x, y, options = {}) {
   const seed = option(options, "seed", training.seed, (v) => Number.isInteger(v) && v >= 0);
   const { given, rows } = readInputs(x);
   given.forEach((one, k) => {
-    if (kindOf(inputs[k]) === "float") checkFinite(one.data, `input ${quote(inputs[k].name)}`);
+    if (kindOf(inputs[k]) === "float") checkFinite(one.flat, `input ${quote(inputs[k].name)}`);
   });
   if (rows > training.batch) {
     throw new RangeError(`a training step takes at most ${training.batch} samples, not ${rows}`);
   }
   targetsByName(y).forEach((value, k) => setTarget(value, targets[k], rows, training.targets[k]));
-  given.forEach(({ data }, k) => training.inputs[k].set(data));
+  given.forEach(({ flat }, k) => training.inputs[k].set(flat));
   training.rate[0] = rate;
   training.count[0] = steps + 1;
   [seed, steps, 0].forEach((word, k) => {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from layerport.network import Network, Port
     from layerport.op import NDArray
 
-    from layerport_formats.javascript.artefact import Golden, PortSpec
+    from layerport_formats.javascript.parts import Golden, Learner, PortSpec
 
 MANY = 1000
 """Outputs with more numbers are tested with a single sample."""
@@ -40,16 +40,14 @@ class JavaScriptFormat(Format):
     }
 
     def write(self, network: Network, context: WriteContext) -> None:
-        from layerport_formats.javascript.artefact import Learner, check_inputs, print_javascript
-        from layerport_formats.layers_json.template import template
-        from layerport_formats.training import prepare_training
+        from layerport_formats.javascript.artefact import print_javascript
+        from layerport_formats.javascript.parts import check_inputs
 
         inputs, outputs = ports_of(network.inputs), ports_of(network.outputs)
         check_inputs(inputs)
         graph = network.lower().replay(constants=network.parameters)
         if any(array.dtype == np.float64 for array in network.weights.values()):
             context.note("approximated", "the float64 weights, which the module has in float32")
-        training = prepare_training(network, context.options, context.registry)
         module, declarations = print_javascript(
             graph,
             inputs=inputs,
@@ -57,7 +55,7 @@ class JavaScriptFormat(Format):
             labels=network.labels,
             golden=golden_samples(network),
             name=network.name or "model",
-            learner=None if training is None else Learner(training, template(network)),
+            learner=learner_of(network, context),
             engine=context.options.get("engine", "auto"),
         )
         context.path.write_text(module, encoding="utf-8")
@@ -78,10 +76,20 @@ def ports_of(ports: Iterable[Port]) -> list[PortSpec]:
     return [(port.name, port.shape, port.dtype) for port in ports]
 
 
+def learner_of(network: Network, context: WriteContext) -> Learner | None:
+    """What a module needs to learn, if the options ask for it."""
+    from layerport_formats.javascript.parts import Learner
+    from layerport_formats.layers_json.template import template
+    from layerport_formats.training import prepare_training
+
+    training = prepare_training(network, context.options, context.registry)
+    return None if training is None else Learner(training, template(network))
+
+
 def golden_samples(network: Network) -> Golden:
     """What a module tests itself with: a tile of rows, and one more."""
-    from layerport_formats.javascript.artefact import Golden
     from layerport_formats.javascript.golden import drawn
+    from layerport_formats.javascript.parts import Golden
 
     numbers = sum(math.prod(extent or 1 for extent in port.shape) for port in network.outputs)
     inputs = drawn(ports_of(network.inputs), 5 if numbers <= MANY else 1, SEED)

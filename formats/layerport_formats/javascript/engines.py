@@ -7,15 +7,15 @@ model that learns the buffers of its step and `runTraining`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
 
 from layerport.errors import UnsupportedError
-from layerport.loops.ir import Buffer, Program
+from layerport.loops.ir import Buffer
 from layerport.loops.target import Target
 
 from layerport_formats.javascript.blob import Axes, Blob
 from layerport_formats.javascript.learning import start_of
+from layerport_formats.javascript.parts import Lowered
 from layerport_formats.javascript.printer import HELPERS, JavaScript
 from layerport_formats.javascript.printer import TARGET as SCALAR
 from layerport_formats.javascript.text import text_of
@@ -32,34 +32,12 @@ LARGEST_WEIGHTS = 300 << 20
 _ARRAYS = {"f32": "Float32Array", "i32": "Int32Array", "u32": "Uint32Array", "bool": "Int32Array"}
 
 
-class Lowered(NamedTuple):
-    """A model for one target.
-
-    Attributes
-    ----------
-    step : the name of the function that learns, or "".
-    public : the buffers that the runtime touches, in the same order for every target.
-    """
-
-    program: Program
-    step: str
-    public: Sequence[Buffer]
-
-    @property
-    def entries(self) -> dict[str, str]:
-        """The functions that the runtime calls: name -> name in the program."""
-        step = {"runTraining": self.step} if self.step else {}
-        return {"run": self.program.functions[-1].name, **step}
-
-
-class Lower(Protocol):
-    """Lowers the model for a target."""
-
-    def __call__(self, target: Target) -> Lowered: ...
-
-
-def print_engine(engine: str, lower: Lower) -> tuple[str, Lowered]:
+def print_engine(engine: str, lower: Callable[[Target], Lowered]) -> tuple[str, Lowered]:
     """The text that declares an engine, and the program whose names it declares.
+
+    Parameters
+    ----------
+    lower : lowers the model for a target.
 
     Raises
     ------

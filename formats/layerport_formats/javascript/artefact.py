@@ -10,7 +10,7 @@ from layerport.loops.clike import comment_text
 from layerport.loops.weights import stored
 from layerport.op import NDArray
 
-from layerport_formats.javascript.declarations import declarations, exported
+from layerport_formats.javascript.declarations import exported
 from layerport_formats.javascript.engines import ENGINES, print_engine
 from layerport_formats.javascript.learning import learning
 from layerport_formats.javascript.literals import literal
@@ -56,15 +56,21 @@ def print_javascript(
     """
     checked = None if golden is None else Golden(*golden)
     model = Model(graph, inputs, outputs, labels, checked, learner)
+    return print_model(model, name=name, engine=engine)
+
+
+def print_model(model: Model, *, name: str, engine: str) -> tuple[str, str]:
+    """`print_javascript` for a model."""
     model.check()
+    labels, golden, learner = model.labels, model.golden, model.learner
     engine_text, lowered = print_engine(engine, model.lower)
-    names = exported(has_golden=checked is not None, learns=learner is not None)
+    names = exported(has_golden=golden is not None, learns=learner is not None)
     features = model.features(lowered.program)
     parts = [
-        ports_text("inputs", inputs),
-        ports_text("outputs", outputs),
+        ports_text("inputs", model.inputs),
+        ports_text("outputs", model.outputs),
         f"export const labels = {literal(list(labels) if labels is not None else None)};",
-        *([] if checked is None else [_golden(checked, inputs)]),
+        *([] if golden is None else [_golden(golden, model.inputs)]),
         *([extents_text(lowered.program)] if "affine" in features else []),
         runtime([*names, *_used(engine_text)], features),
         engine_text,
@@ -75,9 +81,7 @@ def print_javascript(
     if engine != "js":
         module = minified(module, {*names})
     title = f"// {comment_text(name)}: printed by layerport, for Node 18 or any browser."
-    targets = None if learner is None else learner.training.targets
-    types = declarations(inputs, outputs, has_golden=checked is not None, targets=targets)
-    return f"{title}\n{module}", types
+    return f"{title}\n{module}", model.declarations()
 
 
 def _used(engine: str) -> list[str]:
@@ -92,11 +96,8 @@ def _golden(golden: Golden, inputs: Sequence[PortSpec]) -> str:
     def data(array: NDArray) -> bytes:
         return little_endian(stored(array))
 
-    ports = zip(golden.inputs, inputs, strict=True)
-    batches = [len(array) for array, (_, shape, _) in ports if shape and shape[0] is None]
-    samples = batches[0] if batches else 1
     fields = {
-        "samples": literal(samples),
+        "samples": literal(golden.samples(inputs)),
         "tolerance": literal(golden.tolerance),
         "outputs": decoded(b"".join(map(data, golden.outputs))),
     }

@@ -20,7 +20,7 @@ from layerport_formats.javascript.printer import HELPERS, JavaScript
 from layerport_formats.javascript.printer import TARGET as SCALAR
 from layerport_formats.javascript.text import text_of
 from layerport_formats.wasm.addresses import ELEMENT
-from layerport_formats.wasm.module import encode_module, little_endian
+from layerport_formats.wasm.module import Layout, encode_module, little_endian
 from layerport_formats.wasm.target import TARGET as VECTORS
 
 ENGINES = ("auto", "wasm", "js")
@@ -106,10 +106,6 @@ def _wasm(lowered: Lowered, blob: Blob, data: str) -> list[str]:
     layout = blob.layout
     code = encode_module(lowered.program, layout, lowered.entries)
     exports = ", ".join(["memory: { buffer: memory }", *lowered.entries])
-    views = [
-        f"{b.name} = new {_ARRAYS[b.dtype]}(memory, {layout.addresses[b]}, {b.size})"
-        for b in lowered.public
-    ]
     text, first = text_of(code)
     return [
         f"const {{ {exports} }} = new WebAssembly.Instance(",
@@ -117,7 +113,15 @@ def _wasm(lowered: Lowered, blob: Blob, data: str) -> list[str]:
         ").exports;",
         f"new Uint8Array(memory, {layout.data}).set("
         f"new Uint8Array({data.format(data=_text(blob.bytes))}, 0, {layout.end - layout.data}));",
-        f"const {', '.join(views)};",
+        f"const {', '.join(views(lowered.public, layout))};",
+    ]
+
+
+def views(buffers: Iterable[Buffer], layout: Layout) -> list[str]:
+    """Declarations of arrays over the `memory` of an instance."""
+    return [
+        f"{b.name} = new {_ARRAYS[b.dtype]}(memory, {layout.addresses[b]}, {b.size})"
+        for b in buffers
     ]
 
 

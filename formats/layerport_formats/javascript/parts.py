@@ -16,6 +16,7 @@ from layerport.loops.lowering import lower
 from layerport.loops.target import Target
 from layerport.op import NDArray
 
+from layerport_formats.javascript.declarations import declarations
 from layerport_formats.javascript.literals import literal
 from layerport_formats.javascript.minify import reachable, selected
 from layerport_formats.training import Training, TrainingPrograms
@@ -41,6 +42,12 @@ class Golden(NamedTuple):
     outputs: Sequence[NDArray]
     tolerance: float
     seed: int | None = None
+
+    def samples(self, inputs: Sequence[PortSpec]) -> int:
+        """How many there are; 1 where no input has a batch."""
+        ports = zip(self.inputs, inputs, strict=True)
+        batches = [len(array) for array, (_, shape, _) in ports if shape and shape[0] is None]
+        return batches[0] if batches else 1
 
 
 class Learner(NamedTuple):
@@ -112,6 +119,12 @@ class Model:
         if program.symbol and not program.splittable:
             program = lower(self.graph, target, batch=LARGEST_UNSPLIT_BATCH)
         return Lowered(program, "", [p.buffer for p in (*program.inputs, *program.outputs)])
+
+    def declarations(self) -> str:
+        """The TypeScript declarations of a module."""
+        targets = None if self.learner is None else self.learner.training.targets
+        has_golden = self.golden is not None
+        return declarations(self.inputs, self.outputs, has_golden=has_golden, targets=targets)
 
     def features(self, program: Program) -> set[str]:
         """What the model needs of the runtime: the names behind ``//#if``."""

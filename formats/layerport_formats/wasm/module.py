@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from layerport.errors import UnsupportedError
@@ -14,7 +14,6 @@ from layerport_formats.wasm import instructions as wasm
 from layerport_formats.wasm.addresses import ELEMENT
 from layerport_formats.wasm.binary import (
     MAGIC,
-    custom_section,
     name,
     section,
     signed,
@@ -102,7 +101,7 @@ def encode_module(
     entries: Mapping[str, str],
     *,
     data: bytes = b"",
-    metadata: bytes = b"",
+    sections: Sequence[bytes] = (),
 ) -> bytes:
     """The module. It exports its memory and the entries.
 
@@ -110,9 +109,9 @@ def encode_module(
     ----------
     entries : the name of each exported function -> that of the function of the program.
     data : what lies in memory from `Layout.data` on; empty if somebody else puts it there.
-    metadata : the content of the custom section "layerport", if there is any.
+    sections : custom sections.
     """
-    return _Encoded(program, layout).module(entries, data, metadata)
+    return _Encoded(program, layout).module(entries, data, sections)
 
 
 @dataclass
@@ -137,7 +136,7 @@ class _Encoded:
         position = self._helpers.setdefault((name, dtype), len(self._helpers))
         return len(self.program.functions) + position
 
-    def module(self, entries: Mapping[str, str], data: bytes, metadata: bytes) -> bytes:
+    def module(self, entries: Mapping[str, str], data: bytes, custom: Sequence[bytes]) -> bytes:
         """All sections."""
         program = self.program
         codes = [self._code(function) for function in program.functions]
@@ -163,7 +162,7 @@ class _Encoded:
             section(7, vector(exports)),
             section(10, vector(codes)),
             self._data(data),
-            custom_section("layerport", metadata) if metadata else b"",
+            *custom,
         ]
         return MAGIC + b"".join(sections)
 

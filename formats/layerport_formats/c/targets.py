@@ -11,9 +11,26 @@ LIBRARY = frozenset(FLOAT_FUNCTIONS) - {"sigmoid"} | {"pow"}
 _VECTORS = frozenset({"rint"})
 """What there is for vectors; the rest is built from primitives."""
 
+_BLOCK = 24
+"""Samples that are computed together: a multiple of most tiles, few enough for near caches."""
+
+_TEMPORARIES = 1 << 16
+
 TARGETS = {
-    16: Target(lanes=16, narrow=(8, 4, 2), rows=9, registers=30, native=_VECTORS),
-    8: Target(lanes=8, narrow=(4, 2), rows=4, registers=16, native=_VECTORS),
-    4: Target(lanes=4, narrow=(2,), rows=4, registers=16, native=_VECTORS),
-    1: Target(lanes=1, rows=4, registers=16, native=LIBRARY),
+    lanes: Target(
+        lanes=lanes,
+        narrow=narrow,
+        rows=windows,
+        registers=registers,
+        native=_VECTORS if lanes > 1 else LIBRARY,
+        largest_batch=_BLOCK,
+        arena=_TEMPORARIES,
+    )
+    for lanes, narrow, windows, registers in (
+        (16, (8, 4, 2), 9, 30),
+        (8, (4, 2), 4, 15),
+        (4, (2,), 4, 16),
+        (1, (), 4, 13),
+    )
 }
+"""By the lanes of vectors. Registers are those that gcc fills without moving sums to memory."""

@@ -56,11 +56,10 @@ function copyNumbers(from, to, offset, where, kind) {
     return;
   }
   for (let i = 0; i < from.length; i++) {
-    const given = from[i];
-    const value = ["bigint", "boolean"].includes(typeof given) ? Number(given) : given;
-    if (typeof value !== "number") {
-      wrongType(where, `expected a number at position ${i}, got ${whatIs(value)}`);
+    if (!["number", "bigint", "boolean"].includes(typeof from[i])) {
+      wrongType(where, `expected a number at position ${i}, got ${whatIs(from[i])}`);
     }
+    const value = Number(from[i]);
     //#if ints
     if (kind === "int" && !Number.isInteger(value)) {
       wrongType(where, `expected an integer at position ${i}, got ${value}`);
@@ -200,7 +199,7 @@ function readInputs(x) {
 }
 
 function nest(numbers, shape) {
-  if (shape.length === 0) return numbers[0];
+  if (!shape.length) return numbers[0];
   if (shape.length === 1) return Array.from(numbers);
   const size = product(shape.slice(1));
   return Array.from({ length: shape[0] }, (_, i) =>

@@ -25,7 +25,7 @@ from layerport_formats.wasm.encoder import encode
 from layerport_formats.wasm.helpers import HELPERS
 
 PAGE = 65536
-ALIGNMENT = 64
+ALIGNMENT = 16
 LARGEST_MEMORY = 1 << 31
 """Addresses are signed 32-bit numbers while they are counted."""
 

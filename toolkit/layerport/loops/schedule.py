@@ -12,18 +12,30 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from layerport.loops.canonical import accumulated
 from layerport.loops.clamp import clamped, may_overlap
 from layerport.loops.dots import vectorise_sums
 from layerport.loops.functions import bit_and, remainder
 from layerport.loops.index import Index, Size
-from layerport.loops.ir import Body, For, Let, Load, Names, Position, Set, Statement, Store
+from layerport.loops.ir import (
+    Body,
+    For,
+    Let,
+    Load,
+    Names,
+    Operation,
+    Position,
+    Set,
+    Statement,
+    Store,
+)
 from layerport.loops.share import share_loads
 from layerport.loops.start import start_with_first
 from layerport.loops.target import Target
 from layerport.loops.tiles import LATENCY, Work, candidates, pieces
 from layerport.loops.unroll import side_by_side, unroll
 from layerport.loops.vectorise import can_vectorise, vectorise
-from layerport.loops.walk import loads, statements
+from layerport.loops.walk import expressions, loads, statements
 
 
 def schedule(body: Sequence[Statement], target: Target, names: Names) -> Body:
@@ -132,8 +144,9 @@ class _Scheduler:
     def _choose_tile(self, loops: Sequence[For], inner: Body) -> _Tile | None:
         """The tile with the fewest loads a result, or None where no tile saves any."""
         target = self._target
-        hot = set(loads(_innermost(inner)))
-        sums = sum(isinstance(s, Set) for s in _innermost(inner))  # of a pooling window
+        hottest = _innermost(inner)
+        hot = {load for body in hottest for load in loads(body)}
+        sums = max(sum(isinstance(s, Set) for s in body) for body in hottest)  # of a window
         height = max(1, target.rows // max(1, sums))
         fastest = _fastest(loops, inner)
         in_vectors = any(load.lanes > 1 for load in hot)
@@ -149,7 +162,7 @@ class _Scheduler:
             others = [loop for loop in loops if loop is not columns and tall]
             for rows in [None, *others]:
                 if target.registers:
-                    cost, tile = self._fitted(hot, columns, rows, wide, sums)
+                    cost, tile = self._fitted(hottest, columns, rows, wide)
                 else:
                     lone = max(1, target.lone_columns // lanes)
                     width = max(1, target.columns // lanes)
@@ -167,14 +180,11 @@ class _Scheduler:
         return best[1]
 
     def _fitted(
-        self, hot: Iterable[Load], columns: For, rows: For | None, wide: bool, sums: int
+        self, hottest: Iterable[Body], columns: For, rows: For | None, wide: bool
     ) -> tuple[float, _Tile]:
         """(cycles for each result, tile) of the fastest tile that fits into the registers."""
         target = self._target
-        loads = [load.index for load in hot]
-        across = [i for i in loads if rows is not None and i.factor(rows.variable)]
-        along = [i for i in loads if i not in across and i.factor(columns.variable)]
-        work = Work(sums, len(along), len(across), len(loads) - len(across) - len(along))
+        work = [_work(body, columns, rows) for body in hottest]
         count = 1 if rows is None else rows.extent
         lanes = target.lanes if wide else 1
         assert isinstance(columns.extent, int)
@@ -234,9 +244,7 @@ class _Scheduler:
                                          self._names))  # fmt: skip
         width = tile.lone
         if self._target.registers:
-            hot = set(loads(_innermost(inner)))
-            sums = sum(isinstance(s, Set) for s in _innermost(inner))
-            width = self._fitted(hot, columns, None, wide, sums)[1].width
+            width = self._fitted(_innermost(inner), columns, None, wide)[1].width
         alone = self._columns(columns, inner, width, wide)
         return whole, main, replace(rows, start=middle, body=alone)
 
@@ -341,17 +349,45 @@ def _has_loop(body: Body) -> bool:
 
 
 def _is_product(body: Body) -> bool:
-    """Whether a body has a single chain of loops, and no parallel ones."""
+    """Whether the loops of a body are sums: one chain of any kind, or several of products."""
     inner = [statement for statement in statements(body) if isinstance(statement, For)]
-    return not any(loop.parallel for loop in inner) and all(
+    if any(loop.parallel for loop in inner):
+        return False
+    alone = all(
         sum(isinstance(s, For) for s in part) <= 1 for part in (body, *(f.body for f in inner))
+    )
+    return alone or all(map(_is_sum_of_products, _innermost(body)))
+
+
+def _is_sum_of_products(body: Body) -> bool:
+    return all(
+        isinstance(statement, Set)
+        and (accumulated(statement) or ("",))[0] == "add"
+        and all(
+            expr.name in ("add", "mul", "splat")
+            for expr in expressions((statement,))
+            if isinstance(expr, Operation)
+        )
+        for statement in body
     )
 
 
-def _innermost(body: Body) -> Body:
-    while _has_loop(body):
-        body = next(s.body for s in body if isinstance(s, For))
-    return body
+def _innermost(body: Body) -> list[Body]:
+    """The bodies of the loops that hold no others."""
+    found: list[Body] = []
+    for statement in body:
+        if isinstance(statement, For):
+            found += _innermost(statement.body) or [statement.body]
+    return found
+
+
+def _work(body: Body, columns: For, rows: For | None) -> Work:
+    """What an iteration of a sum does when these loops are tiled."""
+    indices = [load.index for load in set(loads(body))]
+    across = [i for i in indices if rows is not None and i.factor(rows.variable)]
+    along = [i for i in indices if i not in across and i.factor(columns.variable)]
+    sums = sum(isinstance(statement, Set) for statement in body)
+    return Work(sums, len(along), len(across), len(indices) - len(across) - len(along))
 
 
 def _fastest(loops: Sequence[For], inner: Body) -> For:

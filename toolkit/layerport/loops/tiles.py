@@ -66,7 +66,12 @@ def splits(extent: int, count: int) -> list[tuple[int, int]]:
 
 
 def candidates(
-    work: Work, columns: int, rows: int | None, lanes: int, narrow: Sequence[int], registers: int
+    work: Sequence[Work],
+    columns: int,
+    rows: int | None,
+    lanes: int,
+    narrow: Sequence[int],
+    registers: int,
 ) -> Iterator[tuple[float, int, int]]:
     """(cycles for each result, height, width) of every tile that fits into the registers.
 
@@ -74,6 +79,7 @@ def candidates(
 
     Parameters
     ----------
+    work : of each loop over a sum; they follow each other.
     columns : how many there are.
     rows : how many there are, or None where that is known at run time only.
     """
@@ -84,11 +90,12 @@ def candidates(
             (number, len(pieces(count, lanes, narrow))) for number, count in splits(columns, width)
         ]
         for height in heights:
-            needed = work.registers(height, max(vectors for _, vectors in tiles))
+            most = max(vectors for _, vectors in tiles)
+            needed = max(one.registers(height, most) for one in work)
             if needed > registers and (height > 1 or width > min(widths)):
                 break
             cycles = 0.0
             for rows_number, tall in splits(rows or height, height):
                 for number, vectors in tiles:
-                    cycles += rows_number * number * work.cycles(tall, vectors)
+                    cycles += rows_number * number * sum(w.cycles(tall, vectors) for w in work)
             yield cycles / (columns * (rows or height)), height, width

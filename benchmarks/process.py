@@ -109,7 +109,8 @@ class Worker:
         self._process.wait(10)
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it ended with code {self._process.returncode}"
+        errors = [line for line in lines if "Error" in line] or lines
+        return errors[-1] if errors else f"it ended with code {self._process.returncode}"
 
     def close(self) -> None:
         """End the process."""

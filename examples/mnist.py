@@ -1,52 +1,112 @@
-"""Train Nielsen's convolutional network on the 60,000 digits of MNIST and save it everywhere.
+"""Train a convolutional network on the 60,000 digits of MNIST and save it everywhere.
 
-    python examples/mnist.py [--epochs 3] [--out mnist-out]
+    python examples/mnist.py           # Nielsen's network, three epochs: 99.1 %
+    python examples/mnist.py --fast    # 99.1 % in two epochs
+    python examples/mnist.py --best    # 99.6 % in ten minutes on two cores
 
-The network is the one of "Neural Networks and Deep Learning", chapter 6 (network3.py). Learning
-rate, batch size and dropout (none) were chosen on the last 10,000 training images (--validate); the
-test images are used once, at the end.
+The network is the one of "Neural Networks and Deep Learning", chapter 6 (network3.py); --best takes
+a larger one of the same kind. The numbers in the recipes were chosen on the last 10,000 training
+images (--validate); the test images are used once, at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from pathlib import Path
 
 import layerport as lp
 import numpy as np
 from digits_data import data_argument, load_digits
+from digits_training import distorted_batches, predict_shifted
 
 VALIDATION = 10_000
 
 
-def network() -> lp.Sequential:
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes
+    ----------
+    filters, units, dropout : of the convolutions, and of the dense layer behind them.
+    learning_rate : the highest one: it rises for 30 % of the steps, then falls to 0.
+    distorts : whether every epoch has pictures turned, sheared, scaled and moved anew.
+    shifts : whether the answer is the mean over nine shifted pictures.
+    """
+
+    filters: tuple[int, int] = (20, 40)
+    units: int = 100
+    dropout: float = 0.0
+    epochs: int = 3
+    batch_size: int = 64
+    learning_rate: float = 0.007
+    distorts: bool = False
+    shifts: bool = False
+
+
+PLAIN = Recipe()
+FAST = Recipe(epochs=2, batch_size=32, learning_rate=0.004, shifts=True)
+BEST = Recipe((32, 64), 128, 0.5, epochs=60, learning_rate=0.005, distorts=True, shifts=True)
+
+
+def network(recipe: Recipe) -> lp.Sequential:
     """Two convolutions with pooling, a dense layer, and ten classes."""
-    return lp.Sequential(
-        [
-            lp.Input((28, 28, 1)),
-            lp.Conv2D(20, 5, activation="relu", kernel_initializer="he_normal"),
-            lp.MaxPooling2D(2),
-            lp.Conv2D(40, 5, activation="relu", kernel_initializer="he_normal"),
-            lp.MaxPooling2D(2),
-            lp.Flatten(),
-            lp.Dense(100, activation="relu", kernel_initializer="he_normal"),
-            lp.Dense(10, activation="softmax"),
-        ],
-        name="mnist",
-    )
+    layers: list[lp.Layer] = []
+    for filters in recipe.filters:
+        layers.append(lp.Conv2D(filters, 5, activation="relu", kernel_initializer="he_normal"))
+        layers.append(lp.MaxPooling2D(2))
+    layers.append(lp.Flatten())
+    layers.append(lp.Dense(recipe.units, activation="relu", kernel_initializer="he_normal"))
+    if recipe.dropout:
+        layers.append(lp.Dropout(recipe.dropout))
+    layers.append(lp.Dense(10, activation="softmax"))
+    return lp.Sequential([lp.Input((28, 28, 1)), *layers], name="mnist")
+
+
+def train(net: lp.Network, recipe: Recipe, x: np.ndarray, y: np.ndarray, seed: int) -> None:
+    """Train with Adam; the learning rate rises and falls once."""
+    per_epoch = len(x) // recipe.batch_size
+    steps = recipe.epochs * per_epoch
+    rising = int(0.3 * steps)
+    top = recipe.learning_rate
+    rate = lp.CosineDecay(top / 20, steps - rising, warmup_target=top, warmup_steps=rising)
+    net.compile(lp.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    if recipe.distorts:
+        batches = distorted_batches(x, y, recipe.batch_size, seed)
+        net.fit(batches, steps_per_epoch=per_epoch, epochs=recipe.epochs, seed=seed)
+    else:
+        net.fit(x, y, batch_size=recipe.batch_size, epochs=recipe.epochs, seed=seed)
+
+
+def accuracy(net: lp.Network, recipe: Recipe, x: np.ndarray, y: np.ndarray) -> float:
+    """The share of right answers."""
+    answers = predict_shifted(net, x) if recipe.shifts else net.predict(x)
+    return float((answers.argmax(axis=1) == y).mean())
 
 
 def pictures(images: np.ndarray) -> np.ndarray:
     """uint8 (n, 28, 28) to float32 (n, 28, 28, 1) in [0, 1]."""
-    return (images[..., None] / np.float32(255)).astype(np.float32)
+    return images[..., None] / np.float32(255)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=0.002)
+    recipes = parser.add_mutually_exclusive_group()
+    for name, recipe, about in (
+        ("fast", FAST, "in the least time"),
+        ("best", BEST, "for the highest accuracy"),
+    ):
+        recipes.add_argument(
+            f"--{name}",
+            dest="recipe",
+            action="store_const",
+            const=recipe,
+            default=PLAIN,
+            help=f"the recipe {about}",
+        )
+    parser.add_argument("--epochs", type=int, help="another number of epochs than the recipe's")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("mnist-out"))
     parser.add_argument(
@@ -56,40 +116,30 @@ def main() -> None:
     )
     data_argument(parser)
     options = parser.parse_args()
+    recipe = options.recipe
+    if options.epochs:
+        recipe = dataclasses.replace(recipe, epochs=options.epochs)
 
     digits = load_digits(options.data)
-    x, y = pictures(digits["x_train"]), digits["y_train"].astype(np.int64)
-    held_back = (x[-VALIDATION:], y[-VALIDATION:])
+    x, y = pictures(digits["x_train"]), digits["y_train"]
+    x_test, y_test = pictures(digits["x_test"]), digits["y_test"]
     if options.validate:
-        x, y = x[:-VALIDATION], y[:-VALIDATION]
+        x, x_test = x[:-VALIDATION], x[-VALIDATION:]
+        y, y_test = y[:-VALIDATION], y[-VALIDATION:]
 
-    net = network()
-    steps = options.epochs * -(-len(x) // options.batch_size)
+    net = network(recipe)
     start = time.perf_counter()
-    net.fit(
-        x, y,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        optimizer=lp.Adam(lp.CosineDecay(options.lr, steps)),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        validation_data=held_back if options.validate else None,
-        seed=options.seed,
-    )  # fmt: skip
-    seconds = time.perf_counter() - start
-    print(f"{options.epochs} epochs in {seconds:.1f} s, {seconds / options.epochs:.1f} s each")
+    train(net, recipe, x, y, options.seed)
+    print(f"{recipe.epochs} epochs in {time.perf_counter() - start:.1f} s")
+    measured_on = "validation" if options.validate else "test"
+    print(f"{measured_on} accuracy {accuracy(net, recipe, x_test, y_test):.2%}")
     if options.validate:
         return
-
-    x_test = pictures(digits["x_test"])
-    result = net.evaluate(x_test, digits["y_test"].astype(np.int64))
-    print(f"test accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}")
 
     options.out.mkdir(parents=True, exist_ok=True)
     net.labels = [str(digit) for digit in range(10)]
     for suffix in (".json", ".h5", ".onnx", ".mjs"):
-        report = lp.save(net, options.out / f"mnist{suffix}")
-        print(report)
+        print(lp.save(net, options.out / f"mnist{suffix}"))
 
 
 if __name__ == "__main__":

@@ -82,6 +82,8 @@ class Programs:
             except subprocess.CalledProcessError as error:
                 words = error.stderr.decode(errors="replace").strip().splitlines() or [str(error)]
                 self.absent[name] = words[-1]
+            except Exception as error:  # whatever it is, the other programs go on
+                self.absent[name] = f"{type(error).__name__}: {error}".splitlines()[0]
 
     def rows(self, batches: Sequence[int], effort: Effort) -> Iterator[Row]:
         """Measure them in turns."""

@@ -24,6 +24,7 @@ from loops.cases import CASES, Case
 from loops.test_programs import expected
 
 NODE = find_node()
+ENGINES = ("auto", "wasm", "js")
 pytestmark = pytest.mark.skipif(NODE is None, reason="Node is not on this machine")
 
 EVIL_NAMES = [
@@ -94,13 +95,16 @@ console.log(JSON.stringify(results));
 """
 
 
-@pytest.fixture(scope="session")
-def node_results(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+@pytest.fixture(scope="session", params=("wasm", "js"))
+def node_results(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Any]:
     """The outputs of all cases, of one run of Node."""
     folder = tmp_path_factory.mktemp("modules")
     for case in CASES:
         inputs, outputs = case.data(), expected(case.name, 5)
-        text, _ = module(case.graph(), golden=(inputs, outputs, 1e-5), name=case.name)
+        options = {"golden": (inputs, outputs, 1e-5), "name": case.name, "engine": request.param}
+        text, _ = module(case.graph(), **options)
         (folder / f"{case.name}.mjs").write_text(text, encoding="ascii")
         flat = [array.reshape(-1).tolist() for array in inputs]
         (folder / f"{case.name}.json").write_text(json.dumps(flat))
@@ -129,25 +133,30 @@ def double_and_sum() -> Graph:
     return recording.finish([x * 2], ["double"])
 
 
-@pytest.fixture(scope="session")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+@pytest.fixture(scope="session", params=ENGINES)
+def calls(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Any]:
     """What calls of predict give: a value, or the error."""
     folder = tmp_path_factory.mktemp("calls")
+    engine = request.param
     golden = ([np.ones((2, 2, 3), np.float32)], [np.full((2, 2, 3), 2.0, np.float32)], 1e-5)
-    text, _ = module(double_and_sum(), golden=golden, labels=["a", "b"])
+    text, _ = module(double_and_sum(), golden=golden, labels=["a", "b"], engine=engine)
     (folder / "one.mjs").write_text(text)
     wrong = ([np.ones((1, 2, 3), np.float32)], [np.ones((1, 2, 3), np.float32)], 1e-5)
-    (folder / "wrong.mjs").write_text(module(double_and_sum(), golden=wrong)[0])
+    (folder / "wrong.mjs").write_text(module(double_and_sum(), golden=wrong, engine=engine)[0])
     recording = Recording()
     batch = Dim("batch")
     x = recording.input("x", (batch, 2), np.float32)
     i = recording.input("i", (batch,), np.int64)
     b = recording.input("b", (batch, 1), np.bool_)
     outputs = [x + i.reshape((batch, 1)), i * 3, np.logical_not(b)]
-    (folder / "three.mjs").write_text(module(recording.finish(outputs, ["p", "q", "r"]))[0])
+    graph = recording.finish(outputs, ["p", "q", "r"])
+    (folder / "three.mjs").write_text(module(graph, engine=engine)[0])
     recording = Recording()
     x = recording.input("x", (batch, 4), np.float32)
-    (folder / "mean.mjs").write_text(module(recording.finish([x - x.mean(axis=0)]))[0])
+    graph = recording.finish([x - x.mean(axis=0)])
+    (folder / "mean.mjs").write_text(module(graph, engine=engine)[0])
     results: Mapping[str, Any] = run_node(folder, _CALLS)
     assert not list(folder.glob("PWNED*"))
     return results
@@ -290,10 +299,11 @@ def test_ports(calls: Mapping[str, Any]) -> None:
 # NaN, names, refusals -------------------------------------------------------------------------
 
 
-def test_nan_survives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["wasm", "js"])
+def test_nan_survives(engine: str, tmp_path: Path) -> None:
     for name in ("cnn", "pools", "mlp", "softmaxes", "layer_normalized"):
         case = next(case for case in CASES if case.name == name)
-        (tmp_path / f"{name}.mjs").write_text(module(case.graph())[0])
+        (tmp_path / f"{name}.mjs").write_text(module(case.graph(), engine=engine)[0])
     found = run_node(
         tmp_path,
         """
@@ -311,7 +321,8 @@ def test_nan_survives(tmp_path: Path) -> None:
     assert all(all(outputs) for outputs in found.values()), found
 
 
-def test_hostile_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_hostile_names(engine: str, tmp_path: Path) -> None:
     recording = Recording()
     batch = Dim("batch")
     xs = [recording.input(name, (batch, 1), np.float32) for name in EVIL_NAMES]
@@ -321,7 +332,7 @@ def test_hostile_names(tmp_path: Path) -> None:
             made.append(ops.relu(x * 2 + 1))
     graph = recording.finish(made, EVIL_NAMES)
     golden = ([np.ones((1, 1), np.float32)] * len(xs), [np.full((1, 1), 3.0)] * len(xs), 1e-5)
-    text, types = module(graph, labels=EVIL_NAMES, golden=golden, name=EVIL_NAMES[0])
+    text, types = module(graph, labels=EVIL_NAMES, golden=golden, name=EVIL_NAMES[0], engine=engine)
     for written in (text, types):
         written.encode("ascii")
         assert "</script" not in written

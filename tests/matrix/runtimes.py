@@ -93,12 +93,12 @@ def onnxruntime(network: lp.Network, inputs: Arrays, folder: Path) -> Arrays:
     return session.run([port.name for port in network.outputs], feeds)
 
 
-def exported(suffix: str) -> Callable[[lp.Network, Arrays, Path], Arrays]:
+def exported(suffix: str, **options: Any) -> Callable[[lp.Network, Arrays, Path], Arrays]:
     """Write in a language, run there."""
 
     def run(network: lp.Network, inputs: Arrays, folder: Path) -> Arrays:
         path = folder / f"network{suffix}"
-        report = lp.save(network, path)
+        report = lp.save(network, path, **options)
         fmt = lp.default_registry().formats[report.format]
         try:
             return fmt.run(path, list(inputs), network)
@@ -137,6 +137,7 @@ RUNTIMES = (
         onnxruntime,
         unsupported={"double precision images": "onnxruntime has no Conv of doubles"},
     ),
-    Runtime("node", exported(".mjs"), unsupported=ONE_SIZE, tolerance=FLOAT32),
+    Runtime("node", exported(".mjs", engine="js"), unsupported=ONE_SIZE, tolerance=FLOAT32),
+    Runtime("wasm", exported(".wasm"), unsupported=ONE_SIZE, tolerance=FLOAT32),
     Runtime("c", exported(".c"), unsupported=ONE_SIZE, tolerance=FLOAT32),
 )

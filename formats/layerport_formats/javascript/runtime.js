@@ -5,8 +5,8 @@
 const arrayTypes = { float: Float32Array, int: Int32Array, bool: Uint8Array };
 //#end
 const quote = JSON.stringify;
-const show = (shape) => `[${shape.map((extent) => extent ?? "n").join(", ")}]`;
-const product = (shape) => shape.reduce((total, extent) => total * extent, 1);
+const show = (extents) => `[${extents.map((extent) => extent ?? "n").join(", ")}]`;
+const product = (extents) => extents.reduce((total, extent) => total * extent, 1);
 const isTyped = (x) => ArrayBuffer.isView(x) && !(x instanceof DataView);
 const isList = (x) => Array.isArray(x) || isTyped(x);
 const isFlat = (x) => isTyped(x) || !isList(x[0]);
@@ -46,21 +46,21 @@ function decodeCode(text, first) {
 }
 
 // Copies numbers and checks each; `where` is for messages.
-function copyNumbers(from, to, offset, where, kind) {
+function copyNumbers(source, to, offset, where, kind) {
   //#if ints
-  if (kind === "float" && isTyped(from) && typeof from[0] === "number") {
+  if (kind === "float" && isTyped(source) && typeof source[0] === "number") {
   //#else
-  if (isTyped(from) && typeof from[0] === "number") {
+  if (isTyped(source) && typeof source[0] === "number") {
   //#end
-    to.set(from, offset);
+    to.set(source, offset);
     return;
   }
-  for (let i = 0; i < from.length; i++) {
-    if (!["number", "bigint", "boolean"].includes(typeof from[i])) {
-      wrongType(where, `expected a number at position ${i}, got ${whatIs(from[i])}`);
+  for (let i = 0; i < source.length; i++) {
+    if (!["number", "bigint", "boolean"].includes(typeof source[i])) {
+      wrongType(where, `expected a number at position ${i}, got ${whatIs(source[i])}`);
     }
-    const value = Number(from[i]);
     //#if ints
+    const value = Number(source[i]);
     if (kind === "int" && !Number.isInteger(value)) {
       wrongType(where, `expected an integer at position ${i}, got ${value}`);
     }
@@ -69,26 +69,26 @@ function copyNumbers(from, to, offset, where, kind) {
     }
     to[offset + i] = kind === "bool" ? (value ? 1 : 0) : value;
     //#else
-    to[offset + i] = value;
+    to[offset + i] = Number(source[i]);
     //#end
   }
 }
 
-// Copies a list nested as `shape` says; its last levels may be flat. Returns the offset behind it.
-function copyNested(from, shape, to, offset, where, kind) {
-  if (!isList(from)) wrongType(where, `expected lists nested as ${show(shape)}`);
-  if (isFlat(from)) {
-    const size = product(shape);
-    if (from.length !== size) {
-      wrongSize(where, `${from.length} numbers where ${show(shape)} has ${size}`);
+// Copies a list nested as `extents` say; its last levels may be flat. Returns the offset behind it.
+function copyNested(source, extents, to, offset, where, kind) {
+  if (!isList(source)) wrongType(where, `expected lists nested as ${show(extents)}`);
+  if (isFlat(source)) {
+    const size = product(extents);
+    if (source.length !== size) {
+      wrongSize(where, `${source.length} numbers where ${show(extents)} has ${size}`);
     }
-    copyNumbers(from, to, offset, where, kind);
+    copyNumbers(source, to, offset, where, kind);
     return offset + size;
   }
-  if (shape.length < 2 || from.length !== shape[0]) {
-    wrongSize(where, `a list of ${from.length} lists where ${show(shape)} was expected`);
+  if (extents.length < 2 || source.length !== extents[0]) {
+    wrongSize(where, `a list of ${source.length} lists where ${show(extents)} was expected`);
   }
-  for (const part of from) offset = copyNested(part, shape.slice(1), to, offset, where, kind);
+  for (const part of source) offset = copyNested(part, extents.slice(1), to, offset, where, kind);
   return offset;
 }
 
@@ -97,27 +97,27 @@ const depthOf = (x) => (isList(x) ? 1 + (isFlat(x) ? 0 : depthOf(x[0])) : 0);
 // One input as flat numbers: { flat, rows, form }; form: "flat", "rows" (nested), "row" (nested,
 // one sample without a batch axis).
 function readInput(value, port) {
-  const where = `input ${quote(port.name)}`;
+  const where = { toString: () => `input ${quote(port.name)}` };  // made when it is needed
   //#if ints
   const kind = kindOf(port);
   const isFloat = kind === "float";
   //#end
   //#if fixed
   const batched = port.shape[0] === null;
-  const shape = batched ? port.shape.slice(1) : port.shape;
+  const extents = batched ? port.shape.slice(1) : port.shape;
   //#else
-  const shape = port.shape.slice(1);
+  const extents = port.shape.slice(1);
   //#end
-  const size = product(shape);
+  const size = product(extents);
   if (typeof value === "number" && size === 1) value = [value];
   if (!isList(value)) {
     wrongType(where, `expected a typed array or (nested) array, got ${whatIs(value)}`);
   }
   let rows = value.length;
   let form = "rows";
-  let extents = [rows, ...shape];
+  let whole = [rows, ...extents];
   if (isFlat(value)) {
-    extents = [rows];
+    whole = [rows];
     rows /= size;
     form = "flat";
     //#if fixed
@@ -136,22 +136,22 @@ function readInput(value, port) {
   //#if fixed
   } else if (!batched) {
     rows = 1;
-    extents = shape;
+    whole = extents;
   //#end
   } else if (
     depthOf(value) < port.shape.length &&
     !value.every((row) => isList(row) && isFlat(row) && row.length === size)
   ) {
     rows = 1;
-    extents = shape;
+    whole = extents;
     form = "row";
   }
   //#if ints
   const flat = new (isFloat ? Float32Array : Int32Array)(rows * size);
-  copyNested(value, extents, flat, 0, where, kind);
+  copyNested(value, whole, flat, 0, where, kind);
   //#else
   const flat = new Float32Array(rows * size);
-  copyNested(value, extents, flat, 0, where);
+  copyNested(value, whole, flat, 0, where);
   //#end
   return { flat, rows, form };
 }
@@ -172,9 +172,7 @@ function byName(x) {
     }
   }
   return inputs.map(({ name }) => {
-    if (!Object.hasOwn(x, name)) {
-      throw new TypeError(`the input ${quote(name)} is missing`);
-    }
+    if (!Object.hasOwn(x, name)) throw new TypeError(`the input ${quote(name)} is missing`);
     return x[name];
   });
 }
@@ -198,28 +196,28 @@ function readInputs(x) {
   return { given, rows };
 }
 
-function nest(numbers, shape) {
-  if (!shape.length) return numbers[0];
-  if (shape.length === 1) return Array.from(numbers);
-  const size = product(shape.slice(1));
-  return Array.from({ length: shape[0] }, (_, i) =>
-    nest(numbers.subarray(i * size, (i + 1) * size), shape.slice(1))
+function nest(numbers, extents) {
+  if (!extents.length) return numbers[0];
+  if (extents.length === 1) return Array.from(numbers);
+  const size = product(extents.slice(1));
+  return Array.from({ length: extents[0] }, (_, i) =>
+    nest(numbers.subarray(i * size, (i + 1) * size), extents.slice(1))
   );
 }
 
 //#if affine
 const shapesFor = (rows) =>
-  outputExtents.map((shape) => shape.map(([constant, each]) => constant + each * rows));
+  outputExtents.map((extents) => extents.map(([constant, each]) => constant + each * rows));
 //#else
 const shapesFor = (rows) => outputs.map(({ shape }) => shape.map((extent) => extent ?? rows));
 //#end
 
 // Elements that lie in a buffer with these strides, one behind the other.
-function gather(from, extents, strides, to = new from.constructor(from.length)) {
+function gather(source, extents, strides, to = new source.constructor(source.length)) {
   let next = 0;
   const walk = (axis, place) => {
     if (axis === extents.length) {
-      to[next++] = from[place];
+      to[next++] = source[place];
       return;
     }
     for (let i = 0; i < extents[axis]; i++) walk(axis + 1, place + i * strides[axis]);
@@ -236,9 +234,9 @@ function compute(given, rows) {
   //#end
   const shapes = shapesFor(rows);
   //#if types
-  const made = shapes.map((shape, k) => new arrayTypes[kindOf(outputs[k])](product(shape)));
+  const made = shapes.map((extents, k) => new arrayTypes[kindOf(outputs[k])](product(extents)));
   //#else
-  const made = shapes.map((shape) => new Float32Array(product(shape)));
+  const made = shapes.map((extents) => new Float32Array(product(extents)));
   //#end
   //#if whole
   given.forEach(({ flat }, k) => inputBuffers[k].set(flat));

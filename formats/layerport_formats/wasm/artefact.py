@@ -132,7 +132,7 @@ def _glue(model: Model, lowered: Lowered, layout: Layout, file_name: str) -> str
     parts = [
         f"const file = {literal('./' + quote(file_name))};",
         Path(__file__).with_name("glue.js").read_text(encoding="utf-8"),
-        f"const {{ memory: {{ buffer: memory }}, {exports} }} = instance.exports;",
+        f"const {{ memory: {{ buffer: memory }}, {exports} }} = wasm.instance.exports;",
         f"const {', '.join(arrays)}, inputBuffers = {inputs}, outputBuffers = {outputs};",
         *([] if model.golden is None else ['golden.outputs = () => section("golden");']),
         *([extents_text(program)] if "affine" in features else []),

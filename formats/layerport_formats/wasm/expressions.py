@@ -115,6 +115,8 @@ class Expressions(ABC):
             self._extreme(expr)
         elif name in ("shl", "shr") and expr.lanes > 1 and _is_splat(args[1]):
             self._shift(expr)
+        elif name in ("max", "min") and expr.lanes == 1 and all(map(_is_short, args)):
+            self._repeated_extreme(expr)
         else:
             for arg in args:
                 self._expr(arg)
@@ -168,6 +170,12 @@ class Expressions(ABC):
         self._code.add(wasm.VECTOR["or", "bool"])
         for operand in (a, b):
             self._code.give_back(operand)
+
+    def _repeated_extreme(self, expr: Operation) -> None:
+        """The extreme of two integers that are shorter to push again than to keep."""
+        for arg in (*expr.args, *expr.args):
+            self._expr(arg)
+        self._code.add(wasm.SCALAR["gt" if expr.name == "max" else "lt", expr.dtype] + wasm.SELECT)
 
     def _shift(self, expr: Operation) -> None:
         """All lanes by the same number of bits."""
@@ -269,6 +277,13 @@ class Expressions(ABC):
 
 def _is_splat(expr: Expr) -> bool:
     return isinstance(expr, Operation) and expr.name == "splat"
+
+
+def _is_short(expr: Expr) -> bool:
+    """Whether an integer is a number or a variable."""
+    if isinstance(expr, Position):
+        return len(expr.index.terms) < 2 and not expr.index.constant
+    return expr.dtype in ("i32", "u32") and isinstance(expr, (Number, Var))
 
 
 def _is_zero(number: Number) -> bool:

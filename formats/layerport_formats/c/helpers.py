@@ -127,18 +127,19 @@ vu# touint#(vf# x)
 }
 """The same for vectors; # stands for the number of lanes."""
 
-FOLDS: Mapping[str, tuple[str, str]] = {
-    "sum#": ("f", "all + x[i]"),
-    "most#": ("f", "larger(x[i], all)"),
-    "least#": ("f", "smaller(x[i], all)"),
-    "isum#": ("i", "iadd(x[i], all)"),
-    "imost#": ("i", "imax(x[i], all)"),
-    "ileast#": ("i", "imin(x[i], all)"),
-    "usum#": ("u", "all + x[i]"),
-    "umost#": ("u", "umax(x[i], all)"),
-    "uleast#": ("u", "umin(x[i], all)"),
+FOLDS: Mapping[str, tuple[str, str, str]] = {
+    "sum#": ("f", "x[0] + x[1]", "halves[0] + halves[1]"),
+    "most#": ("f", "larger(x[0], x[1])", "larger%(halves[0], halves[1])"),
+    "least#": ("f", "smaller(x[0], x[1])", "smaller%(halves[0], halves[1])"),
+    "isum#": ("i", "iadd(x[0], x[1])", "(vi%)((vu%)halves[0] + (vu%)halves[1])"),
+    "imost#": ("i", "imax(x[0], x[1])", "imaxeach%(halves[0], halves[1])"),
+    "ileast#": ("i", "imin(x[0], x[1])", "imineach%(halves[0], halves[1])"),
+    "usum#": ("u", "x[0] + x[1]", "halves[0] + halves[1]"),
+    "umost#": ("u", "umax(x[0], x[1])", "umaxeach%(halves[0], halves[1])"),
+    "uleast#": ("u", "umin(x[0], x[1])", "umineach%(halves[0], halves[1])"),
 }
-"""Over the lanes of one vector: the type, and how one more lane is taken in."""
+"""Over the lanes of one vector: the type, two lanes as one, and half of the lanes with the other
+half; % stands for half the number of lanes."""
 
 _TYPES = {"f": "float", "i": "int32_t", "u": "uint32_t"}
 
@@ -168,11 +169,17 @@ def lanewise(scalar: str, kind: str, arguments: int) -> tuple[str, str]:
 
 
 def _fold(name: str) -> str:
-    kind, step = FOLDS[name]
+    kind, _, together = FOLDS[name]
     return (
-        f"{_TYPES[kind]} {name}(v{kind}# x)\n{{\n  {_TYPES[kind]} all = x[0];\n"
-        f"  for (int i = 1; i < #; ++i) all = {step};\n  return all;\n}}"
+        f"{_TYPES[kind]} {name}(v{kind}# x)\n{{\n"
+        f"  const m{kind}% *halves = (const m{kind}% *)&x;\n"
+        f"  return {name.replace('#', '%')}({together});\n}}"
     )
+
+
+def _fold_of_two(name: str) -> str:
+    kind, pair, _ = FOLDS[name]
+    return f"{_TYPES[kind]} {name}(v{kind}# x) {{ return {pair}; }}"
 
 
 def _splat(kind: str) -> str:
@@ -183,6 +190,8 @@ def _splat(kind: str) -> str:
 _TEMPLATES: Mapping[str, str] = {
     **VECTOR,
     **{name: _fold(name) for name in FOLDS},
+    **{name.replace("#", "2"): _fold_of_two(name) for name in FOLDS},
+    **dict(lanewise(f"{kind}{name}", kind, 2) for kind in "iu" for name in ("max", "min")),
     **{f"{kind}splat#": _splat(kind) for kind in _TYPES},
 }
 
@@ -204,11 +213,13 @@ class Helpers:
 
     def vector(self, name: str, lanes: int) -> str:
         """The name of a function of vectors, which is needed from now on; without the #."""
-        key = f"{name}#"
-        if (key, lanes) not in self._vector:
-            self._vector.add((key, lanes))
-            self._follow(self._templates[key], lanes)
+        if (name, lanes) not in self._vector:
+            self._vector.add((name, lanes))
+            self._follow(self._text(name, lanes), lanes)
         return f"{name}{lanes}"
+
+    def _text(self, name: str, lanes: int) -> str:
+        return self._templates.get(f"{name}{lanes}") or self._templates[f"{name}#"]
 
     def lanewise(self, scalar: str, kind: str, arguments: int, lanes: int) -> str:
         """The same for a function that works lane by lane."""
@@ -218,11 +229,11 @@ class Helpers:
 
     def _follow(self, text: str, lanes: int) -> None:
         """Need what a helper calls."""
-        for word in set(re.findall(r"\w+#?(?=\()", text)):
+        for word in _called(text):
             if word in SCALAR:
                 self.scalar(word)
-            elif word in self._templates and (word, lanes) not in self._vector:
-                self.vector(word.removesuffix("#"), lanes)
+            elif word[-1] in "#%" and word.replace("%", "#") in self._templates:
+                self.vector(word[:-1], lanes if word[-1] == "#" else lanes // 2)
 
     def add(self, other: Helpers) -> None:
         """Need what another piece of code needs."""
@@ -236,10 +247,15 @@ class Helpers:
         """The functions of vectors, callees first."""
         done = []
         for lanes in sorted({lanes for _, lanes in self._vector}):
-            names = {name for name, count in self._vector if count == lanes}
-            texts = _inline(_ordered(names, self._templates))
-            done += [text.replace("#", str(lanes)) for text in texts]
+            texts = {f"{n}#": self._text(n, lanes) for n, count in self._vector if count == lanes}
+            for text in _inline(_ordered(set(texts), texts)):
+                done.append(text.replace("#", str(lanes)).replace("%", str(lanes // 2)))
         return done
+
+
+def _called(text: str) -> list[str]:
+    """The functions whose names stand in front of a parenthesis."""
+    return sorted(set(re.findall(r"\w+[#%]?(?=\()", text)))
 
 
 def _inline(texts: Iterable[str]) -> list[str]:
@@ -253,8 +269,8 @@ def _ordered(names: set[str], texts: Mapping[str, str]) -> list[str]:
     def visit(name: str) -> None:
         if name in done:
             return
-        for word in sorted(set(re.findall(r"\w+#?(?=\()", texts[name])) - {name}):
-            if word in names:
+        for word in _called(texts[name]):
+            if word in names and word != name:
                 visit(word)
         done[name] = texts[name]
 

@@ -247,6 +247,7 @@ class C(CLike):
 
     def _fold(self, name: str, value: Expr) -> tuple[str, int]:
         kind = KINDS[value.dtype].removeprefix("f")
+        self.widths.update(value.lanes >> half for half in range(value.lanes.bit_length() - 1))
         return self._call(self.helpers.vector(f"{kind}{name}", value.lanes), [value])
 
     def _bits(self, expr: Operation, value: Expr) -> tuple[str, int]:

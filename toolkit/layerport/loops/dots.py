@@ -1,12 +1,14 @@
-"""Sums along memory in vectors, for products whose results cannot lie side by side in one.
+"""Sums and extremes along memory in vectors, where results cannot lie side by side in one.
 
 In ``x @ w.T`` neighbouring results read rows of `w` that are far apart, but each result is a sum
-along two rows. It becomes several sums, one a lane, that are added up at the end.
+along two rows. It becomes several sums, one a lane, that are added up at the end. So does a largest
+value, such as softmax needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from layerport.loops.canonical import accumulated
@@ -15,8 +17,16 @@ from layerport.loops.vectorise import NotVectorisable, vectorise
 from layerport.loops.walk import substitute
 
 
+_FOLDS: Mapping[str, tuple[float, str]] = {
+    "add": (0.0, "hsum"),
+    "max": (-math.inf, "hmax"),
+    "min": (math.inf, "hmin"),
+}
+"""What a lane starts with, and how lanes become one."""
+
+
 def vectorise_sums(body: Body, widths: Sequence[int], names: Names) -> Body:
-    """The body with its plain sums along memory in vectors; the same body where there is none.
+    """The body with plain sums and extremes along memory in vectors; the same where there is none.
 
     Parameters
     ----------
@@ -37,9 +47,13 @@ def _vectorised(loop: For, widths: Sequence[int], names: Names) -> Body | None:
     lanes = next((width for width in widths if extent >= 2 * width > 2), 0)
     if not lanes or not isinstance(step, Set) or not loop.start.is_constant:
         return None
-    found = accumulated(step)
-    if found is None or found[0] != "add" or step.value.dtype != "f32":
+    if step.value.lanes > 1 or loop.step != 1:
         return None
+    found = accumulated(step)
+    if found is None or found[0] not in _FOLDS or step.value.dtype != "f32":
+        return None
+    name = found[0]
+    neutral, fold = _FOLDS[name]
     term = _wide(found[1], loop.variable, lanes)
     if term is None:
         return None
@@ -47,13 +61,14 @@ def _vectorised(loop: For, widths: Sequence[int], names: Names) -> Body | None:
     total = Var(step.name)
     whole = extent // lanes * lanes
     start = loop.start
-    zero = Operation("splat", (Number(0.0),), "f32", lanes)
-    add = Set(sums.name, Operation("add", (sums, term), "f32", lanes))
+    nothing = Operation("splat", (Number(neutral),), "f32", lanes)
+    grow = Set(sums.name, Operation(name, (term, sums), "f32", lanes))
+    together = Operation(fold, (sums,), "f32")
     rest = [substitute(loop.body, {loop.variable: start + place}) for place in range(whole, extent)]
     return (
-        Let(sums.name, zero),
-        replace(loop, stop=start + whole, step=lanes, body=(add,)),
-        Set(total.name, total + Operation("hsum", (sums,), "f32")),
+        Let(sums.name, nothing),
+        replace(loop, stop=start + whole, step=lanes, body=(grow,)),
+        Set(total.name, Operation(name, (together, total), "f32")),
         *(statement for statements in rest for statement in statements),
     )
 

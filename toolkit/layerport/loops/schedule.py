@@ -68,6 +68,7 @@ class _Scheduler:
         self._target = target
         self._names = names
         self._limits: dict[str, int] = {}
+        self._widths = [lanes for lanes in (target.lanes, *target.narrow) if lanes > 1]
 
     def run(self, body: Sequence[Statement]) -> Body:
         """Schedule a whole function."""
@@ -86,7 +87,8 @@ class _Scheduler:
     def _nest(self, loop: For) -> Body:
         loops, inner = parallel_prefix(loop)
         if not loops:
-            return (replace(loop, body=self.body(loop.body)),)
+            made = vectorise_sums((loop,), self._widths, self._names)
+            return made if len(made) > 1 else (replace(loop, body=self.body(loop.body)),)
         inner = self._unroll_windows(inner)
         if _has_loop(inner):
             inner = self._along_memory(loops, inner)
@@ -98,12 +100,11 @@ class _Scheduler:
 
     def _along_memory(self, loops: Sequence[For], inner: Body) -> Body:
         """A product with its sums in vectors, where no vector of results is possible."""
-        widths = [width for width in (self._target.lanes, *self._target.narrow) if width > 1]
-        if not widths or not _is_product(inner):
+        if not self._widths or not _is_product(inner):
             return inner
         if any(can_vectorise(inner, loop.variable) for loop in loops):
             return inner
-        return vectorise_sums(inner, widths, self._names)
+        return vectorise_sums(inner, self._widths, self._names)
 
     # Windows and short loops ----------------------------------------------------------------
 
@@ -159,7 +160,8 @@ class _Scheduler:
             if target.lanes > 1 and not (wide or in_vectors) and columns is fastest:
                 continue
             tall = height > 1 or target.registers
-            others = [loop for loop in loops if loop is not columns and tall]
+            # The innermost first: of rows that are as good, those that lie nearest.
+            others = [loop for loop in reversed(loops) if loop is not columns and tall]
             for rows in [None, *others]:
                 if target.registers:
                     cost, tile = self._fitted(hottest, columns, rows, wide)

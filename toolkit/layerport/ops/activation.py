@@ -419,10 +419,10 @@ class Softmax(AlongAxis):
         powers = nest.temporary(extent)
         with nest.along(x.shape, axis) as at:
             top = nest.largest(extent, lambda j: x[at(j)])
-            with nest.loops(extent) as (j,):
+            with nest.loops(extent, parallel=True) as (j,):
                 powers[j] = exp(x[at(j)] - top)
             scale = nest.let(1.0 / nest.sum(extent, lambda j: powers[j]))
-            with nest.loops(extent) as (j,):
+            with nest.loops(extent, parallel=True) as (j,):
                 y[at(j)] = powers[j] * scale
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
@@ -446,7 +446,7 @@ class LogSoftmax(AlongAxis):
         extent = x.shape[axis : axis + 1]
         with nest.along(x.shape, axis) as at:
             shift = nest.log_sum_exp(extent, lambda j: x[at(j)])
-            with nest.loops(extent) as (j,):
+            with nest.loops(extent, parallel=True) as (j,):
                 y[at(j)] = x[at(j)] - shift
 
     def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:

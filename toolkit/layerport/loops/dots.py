@@ -16,7 +16,6 @@ from layerport.loops.ir import Body, Expr, For, Let, Names, Number, Operation, S
 from layerport.loops.vectorise import NotVectorisable, vectorise
 from layerport.loops.walk import substitute
 
-
 _FOLDS: Mapping[str, tuple[float, str]] = {
     "add": (0.0, "hsum"),
     "max": (-math.inf, "hmax"),

@@ -63,8 +63,11 @@ def print_wasm(model: Model, *, name: str, file_name: str) -> Printed:
     Raises
     ------
     UnsupportedError : naming everything that cannot be expressed.
+    ValueError : when the golden inputs are not drawn.
     """
     model.check()
+    if model.golden is not None and model.golden.seed is None:
+        raise ValueError("golden inputs of a .wasm file have to be drawn (golden.drawn)")
     lowered = model.lower(TARGET)
     layout = arrange(lowered.program)
     entries = {ENTRIES[entry]: function for entry, function in lowered.entries.items()}

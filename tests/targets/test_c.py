@@ -559,3 +559,19 @@ def test_conversion_with_short_weights_is_verified(storage: str, tmp_path: Path)
 def test_unknown_weights(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="option weights=int4"):
         lp.save(small_network(), tmp_path / "model.c", weights="int4")
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+def test_many_weights(storage: str, compiler: str, tmp_path: Path) -> None:
+    """Long arrays are strings."""
+    network = lp.Sequential([lp.Input((700,)), lp.Dense(400, "relu"), lp.Dense(4)])
+    network.initialize(0)
+    lp.save(network, tmp_path / "model.c", weights=storage)
+    assert "char bytes" in (tmp_path / "model.c").read_text()
+    main = '#include "model.h"\nint main(void) { return model_self_test(0); }\n'
+    (tmp_path / "main.c").write_text(main)
+    for flags in (["-DMODEL_LANES=1", "-pedantic"], ["-march=native"]):
+        sources = ["main.c", "model.c", "-o", "program", "-lm"]
+        build(tmp_path, [compiler, *STRICT, *SANITIZED, *flags, *sources])
+        run(tmp_path)

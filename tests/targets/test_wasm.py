@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -477,7 +478,7 @@ def test_leb128() -> None:
 def test_text_of_bytes(tmp_path: Path) -> None:
     data = bytes(range(256)) + np.random.default_rng(0).bytes(500)
     literal, first = text_of(data)
-    source = Path(lp.__file__).parents[2] / "formats/layerport_formats/javascript/runtime.js"
+    source = files("layerport_formats.javascript").joinpath("runtime.js")
     decode = reachable(selected(source.read_text(encoding="utf-8"), set()), ["decodeCode"])
     script = f"{decode}\nconsole.log(JSON.stringify(Array.from(decodeCode({literal}, {first}))));"
     assert run_node(tmp_path, script) == list(data)

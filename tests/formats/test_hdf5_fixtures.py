@@ -13,8 +13,9 @@ import h5py
 import layerport as lp
 import numpy as np
 import pytest
-from layerport.network import Network, Sequential
+from layerport.network import Network
 from layerport.op import NDArray
+from layerport.sequential import Sequential
 from layerport_formats.keras_config.dialect import NETWORK_CLASSES, layer_entries
 from layerport_formats.keras_config.order import keras_layers
 

@@ -8,8 +8,8 @@ import layerport as lp
 import numpy as np
 import onnx
 import pytest
+from layerport.connections import InputLayer
 from layerport.errors import ModelFileError, ShapeError, UnsupportedError
-from layerport.network import InputLayer
 from layerport.operator import Operator
 from onnx import TensorProto, helper, numpy_helper
 

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = MappingProxyType(
     {
+        "connections": ("Input", "InputLayer"),
         "conversion": ("convert",),
         "dim": ("Dim",),
         "errors": (
@@ -31,11 +32,12 @@ _HOMES = MappingProxyType(
         "hookspecs": ("hookimpl",),
         "layer": ("Array", "InputShape", "Layer", "Weight", "built"),
         "limits": ("Limits",),
-        "network": ("Input", "InputLayer", "Network", "Sequential"),
+        "network": ("Network",),
         "op": ("Op",),
         "operator": ("Operator",),
         "registry": ("Registry", "default_registry"),
         "samples": ("sample_inputs",),
+        "sequential": ("Sequential",),
         "tensor": ("Tensor",),
         "train.callback": ("Callback", "History"),
         "train.loss": ("Loss",),

@@ -1,6 +1,8 @@
 """What layerport offers at the top; `__init__.py` imports it when it is used."""
 
 from layerport import errors as errors, ops as ops, testing as testing
+from layerport.connections import Input as Input
+from layerport.connections import InputLayer as InputLayer
 from layerport.conversion import convert as convert
 from layerport.dim import Dim as Dim
 from layerport.errors import CaptureError as CaptureError
@@ -25,15 +27,13 @@ from layerport.layer import Layer as Layer
 from layerport.layer import Weight as Weight
 from layerport.layer import built as built
 from layerport.limits import Limits as Limits
-from layerport.network import Input as Input
-from layerport.network import InputLayer as InputLayer
 from layerport.network import Network as Network
-from layerport.network import Sequential as Sequential
 from layerport.op import Op as Op
 from layerport.operator import Operator as Operator
 from layerport.registry import Registry as Registry
 from layerport.registry import default_registry as default_registry
 from layerport.samples import sample_inputs as sample_inputs
+from layerport.sequential import Sequential as Sequential
 from layerport.tensor import Tensor as Tensor
 from layerport.train.callback import Callback as Callback
 from layerport.train.callback import History as History

@@ -201,7 +201,7 @@ class Layer(Configured):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Connect (to the result of `Input`), record (Tensors) or compute (arrays)."""
-        from layerport.network import connect, is_outlet
+        from layerport.connections import connect, is_outlet
         from layerport.recording import compute
 
         leaves = list(flat(args)) + list(flat(tuple(kwargs.values())))

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from layerport.connections import Input
 from layerport.errors import UnsupportedError
 from layerport.format import load, save
 from layerport.gradient import gradient
 from layerport.graph import Graph, verify
 from layerport.layer import Layer
-from layerport.network import Input, Network
+from layerport.network import Network
 from layerport.numpy_engine.reference import evaluate
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS, Recording, arrays_of

@@ -11,7 +11,8 @@ from layerport.errors import LayerportError
 from layerport.op import NDArray
 
 if TYPE_CHECKING:
-    from layerport.network import Network, Port
+    from layerport.connections import Port
+    from layerport.network import Network
 
 EXTENTS = (16, 32, 64, 8)
 """What is tried for extents that may vary (image sizes, lengths of sequences)."""

@@ -29,7 +29,8 @@ def layer_config(layer: Layer) -> dict[str, Any]:
 
 def to_config(network: Network) -> dict[str, Any]:
     """The structural part of a network's config."""
-    from layerport.network import Outlet, Sequential
+    from layerport.connections import Outlet
+    from layerport.sequential import Sequential
 
     extra = {"labels": list(network.labels)} if network.labels is not None else {}
     if isinstance(network, Sequential):
@@ -68,7 +69,7 @@ def from_config(cls: type[Network], config: Mapping[str, Any], registry: Registr
     ------
     LayerportError : naming every layer class that is not known, and references that lead nowhere.
     """
-    from layerport.network import Sequential
+    from layerport.sequential import Sequential
 
     chain = issubclass(cls, Sequential)
     unknown = sorted(set(config) - COMMON - (frozenset() if chain else CONNECTIONS))
@@ -138,7 +139,7 @@ def _made(entries: Sequence[Mapping[str, Any]], registry: Registry) -> list[Laye
 def _connect(
     cls: type[Network], config: Mapping[str, Any], layers: list[Layer], own: dict[str, Any]
 ) -> Network:
-    from layerport.network import InputLayer, connect, input_outlet
+    from layerport.connections import InputLayer, connect, input_outlet
 
     made: list[list[Any]] = []
 

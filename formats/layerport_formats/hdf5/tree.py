@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerport.layer import snake_case
-from layerport.network import Network, Sequential
+from layerport.network import Network
 from layerport.operator import Operator
+from layerport.sequential import Sequential
 
 from layerport_formats.hdf5.placing import Plan
 from layerport_formats.keras_config.order import (

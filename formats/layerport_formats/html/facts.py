@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from layerport.connections import InputLayer
 from layerport.errors import UnsupportedError
-from layerport.network import InputLayer
 from layerport.ops.activation import Sigmoid, Softmax
 from layerport.registry import default_registry
 from layerport.samples import sample_inputs
 
 if TYPE_CHECKING:
+    from layerport.connections import Port
     from layerport.graph import Value
-    from layerport.network import Network, Port
+    from layerport.network import Network
 
 Facts: TypeAlias = "dict[str, Any]"
 

@@ -13,7 +13,8 @@ from layerport.format import Format, ToolMissing, WriteContext
 from layerport_formats.options import TRAINING
 
 if TYPE_CHECKING:
-    from layerport.network import Network, Port
+    from layerport.connections import Port
+    from layerport.network import Network
     from layerport.op import NDArray
 
     from layerport_formats.javascript.parts import Golden, Learner, Model, PortSpec

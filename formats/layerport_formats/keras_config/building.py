@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from layerport.connections import InputLayer
 from layerport.errors import LayerportError
 from layerport.format import ReadContext
-from layerport.network import InputLayer, Network, Sequential
+from layerport.network import Network
+from layerport.sequential import Sequential
 
 from layerport_formats.keras_config.calls import CallError, Connection
 from layerport_formats.keras_config.parsing import Blueprint, Entry

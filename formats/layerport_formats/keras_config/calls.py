@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from layerport.connections import InputLayer, Outlet, input_outlet
 from layerport.errors import LayerportError
 from layerport.layer import Layer, flat
-from layerport.network import InputLayer, Network, Outlet, input_outlet
+from layerport.network import Network
 
 from layerport_formats.keras_config.nodes import Node, Ref, rebuilt
 

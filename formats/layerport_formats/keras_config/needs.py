@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from layerport.connections import Call, InputLayer, Outlet
 from layerport.errors import UnsupportedError
 from layerport.format import WriteContext
 from layerport.layer import Layer
-from layerport.network import Call, InputLayer, Network, Outlet, Sequential
+from layerport.network import Network
 from layerport.operator import Operator
+from layerport.sequential import Sequential
 
 from layerport_formats.keras_config.dialect import KERAS2, KERAS3, Dialect
 from layerport_formats.keras_config.tables import (

@@ -8,8 +8,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+from layerport.connections import Call, InputLayer, Outlet
 from layerport.layer import Layer, Weight
-from layerport.network import Call, InputLayer, Network, Outlet, Sequential
+from layerport.network import Network
+from layerport.sequential import Sequential
 
 
 def keras_layers(network: Network) -> list[Layer]:

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from layerport.connections import InputLayer
 from layerport.errors import LayerportError, UnsupportedError
 from layerport.format import ReadContext
 from layerport.layer import Layer
-from layerport.network import InputLayer, Network
+from layerport.network import Network
 
 from layerport_formats.keras_config.dialect import NETWORK_CLASSES, Dialect, layer_entries
 from layerport_formats.keras_config.fields import ConfigError, FieldReader, Findings

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from layerport.connections import InputLayer, Outlet, input_outlet
 from layerport.errors import UnsupportedError
 from layerport.format import WriteContext
 from layerport.layer import Layer, flat
-from layerport.network import InputLayer, Network, Outlet, Sequential, input_outlet
+from layerport.network import Network
+from layerport.sequential import Sequential
 
 from layerport_formats.keras_config.nodes import rebuilt
 

@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from layerport.connections import Call, InputLayer, Outlet
 from layerport.format import WriteContext
 from layerport.layer import Layer, plain
-from layerport.network import Call, InputLayer, Network, Outlet, Sequential
+from layerport.network import Network
+from layerport.sequential import Sequential
 
 from layerport_formats.keras_config.dialect import Dialect
 from layerport_formats.keras_config.nodes import TENSOR, rebuilt

@@ -38,7 +38,8 @@ TRAINING_DATA = ("input", "inputDropout")
 
 def read(data: list[Any], context: ReadContext) -> Network:
     """The network of js-mind's list of layers; all problems are named at once."""
-    from layerport.network import Input, Sequential
+    from layerport.connections import Input
+    from layerport.sequential import Sequential
 
     if not data:
         context.fail("it is an empty list, no network")
@@ -193,7 +194,7 @@ class Plan:
 
 def plan(network: Network) -> Plan:
     """What of a network js-mind can hold."""
-    from layerport.network import Sequential
+    from layerport.sequential import Sequential
 
     made = Plan()
     if not isinstance(network, Sequential) or not network.calls:

@@ -70,7 +70,8 @@ def check_dtype(name: str, array: NDArray) -> str:
 
 def read(data: Mapping[str, Any], context: ReadContext) -> Network:
     """The network of a JSON value."""
-    from layerport.network import Network, Sequential
+    from layerport.network import Network
+    from layerport.sequential import Sequential
 
     if data.get("version") != 2:
         context.fail(f"version {data.get('version')!r} is not known; this reads version 2")

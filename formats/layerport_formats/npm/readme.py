@@ -12,7 +12,8 @@ from layerport.printable import printable
 from layerport_formats.javascript.literals import literal
 
 if TYPE_CHECKING:
-    from layerport.network import Network, Port
+    from layerport.connections import Port
+    from layerport.network import Network
 
 LONGEST_TEXT = 100
 MOST_LABELS = 50

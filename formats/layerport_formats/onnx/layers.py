@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from layerport.connections import BATCH, InputLayer, Outlet, connect, input_outlet
 from layerport.dim import Dim, same_extent
 from layerport.graph import Graph, Node, Value
 from layerport.layer import flat
-from layerport.network import BATCH, InputLayer, Network, Outlet, connect, input_outlet
+from layerport.network import Network
 from layerport.op import NDArray
 from layerport.operator import ABSENT, Operator
 from layerport.ops import Identity

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import onnx
+from layerport.connections import InputLayer
 from layerport.errors import LayerportError, UnsupportedError
 from layerport.format import ReadContext
-from layerport.network import InputLayer, Network, Sequential
+from layerport.network import Network
 from layerport.operator import Operator
+from layerport.sequential import Sequential
 from layerport.structure import layer_config
 
 from .digest import digest

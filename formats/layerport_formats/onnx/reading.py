@@ -9,11 +9,11 @@ from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from layerport.connections import BATCH
 from layerport.dim import Dim, Extent, Shape
 from layerport.errors import UnsupportedError
 from layerport.format import ReadContext
 from layerport.graph import Graph
-from layerport.network import BATCH
 from layerport.op import NDArray
 from onnx import TensorProto, helper
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from layerport.connections import InputLayer
 from layerport.layer import Layer
-from layerport.network import InputLayer, Network, Sequential
+from layerport.network import Network
 from layerport.operator import Operator
+from layerport.sequential import Sequential
 
 from layerport_plugins.layers.activations import (
     ELU,

@@ -13,7 +13,8 @@ from layerport.cli.common import MODEL, console, json_option, layer_classes, lay
 from layerport.printable import printable
 
 if TYPE_CHECKING:
-    from layerport.network import Network, Port
+    from layerport.connections import Port
+    from layerport.network import Network
 
 
 @click.command("inspect")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from layerport.connections import by_name
 from layerport.dim import Shape
 from layerport.errors import DataError, ShapeError, TrainingError
-from layerport.network import by_name
 from layerport.op import NDArray
 from layerport.train.arguments import whole_number
 from layerport.train.columns import Column, as_array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,30 @@ def test_varying_lengths_in_a_stream() -> None:
 
     history = network.fit(generate, epochs=2, **OPTIONS)
     assert np.isfinite(history.history["loss"]).all()
+
+
+def test_sequences_of_every_length_are_taught_step_by_step() -> None:
+    """Targets, class numbers and weights vary as the output does."""
+    network = lp.Sequential([lp.Input((None, 3)), lp.Dense(4, activation="softmax")])
+    network.initialize(1)
+    draw = np.random.default_rng(1)
+
+    def batches(labels: bool) -> list[tuple[np.ndarray, ...]]:
+        made = []
+        for length in (5, 8, 2):
+            x = draw.standard_normal((6, length, 3)).astype(np.float32)
+            y = draw.integers(0, 4, (6, length))
+            made.append((x, y if labels else np.eye(4)[y], draw.random((6, length))))
+        return made
+
+    for labels, loss in ((True, "sparse_categorical_crossentropy"),
+                         (False, "categorical_crossentropy")):  # fmt: skip
+        data = batches(labels)
+        got = network.evaluate(functools.partial(iter, data), loss=loss, metrics=[])
+        per_batch = []
+        for x, y, weights in data:
+            p = network.predict(x).astype(np.float64)
+            chosen = np.take_along_axis(p, y[..., None], -1)[..., 0] if labels else (p * y).sum(-1)
+            per_batch.append((-np.log(chosen) * weights).mean())
+        np.testing.assert_allclose(got["loss"], np.mean(per_batch), rtol=1e-5)
+        network.fit(functools.partial(iter, data), epochs=2, loss=loss, verbose=0)

@@ -247,13 +247,14 @@ class Network(Trainable, Layer):
 
     # Running ----------------------------------------------------------------------------
 
-    def predict(self, x: Any, batch_size: int | None = None) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, threads: int | None = None) -> Any:
         """Compute the outputs.
 
         Parameters
         ----------
         x : an array, a list in the order of `inputs`, or a dict by name.
         batch_size : how many samples at once; None lets the engine choose.
+        threads : how many threads share a large batch; None takes one for each processor.
 
         Returns
         -------
@@ -273,7 +274,7 @@ class Network(Trainable, Layer):
             self._run_with = [(t, name, array) for t in tables for name, array in t.items()]
         outputs = self._runner.repeat(x) if batch_size is None else None
         if outputs is None:
-            outputs = self._runner.predict(self.feeds(x), batch_size)
+            outputs = self._runner.predict(self.feeds(x), batch_size, threads)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def profile(self, x: Any, runs: int = 20) -> Profile:

@@ -99,6 +99,7 @@ class Trainable:
         shuffle: bool | str = True,
         seed: int | None = None,
         verbose: int = 1,
+        threads: int | None = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
@@ -126,9 +127,11 @@ class Trainable:
         sample_weight : one factor a sample for its loss.
         class_weight : class number -> factor for the loss of its samples.
         shuffle : True; False; or "batch", which keeps neighbouring samples together.
-        seed : makes the run repeatable bit for bit: shuffling, dropout, and the initial values of
-            weights that have none yet.
+        seed : makes the run repeatable bit for bit, for one number of threads: shuffling, dropout,
+            and the initial values of weights that have none yet.
         verbose : 0 shows nothing, 1 a live line in a terminal, 2 a line an epoch.
+        threads : how many threads share a batch; None takes one for each processor. The number
+            changes results by rounding only.
         steps_per_epoch, validation_steps : how many batches of a stream make an epoch.
         optimizer, loss, metrics, loss_weights : as for `compile`; what is given changes. An
             optimizer equal to the one so far goes on with its state.
@@ -146,6 +149,7 @@ class Trainable:
         ShapeError : when data do not fit the network.
         DivergenceError : when the loss is no longer finite.
         """
+        from layerport.numpy_engine.threads import thread_count
         from layerport.train.data import Order, Source
         from layerport.train.fitting import Plan
         from layerport.train.learner import fresh_seed
@@ -158,7 +162,7 @@ class Trainable:
         return learner.fit(
             source,
             _validation(validation_data, validation_split, batch_size, validation_steps),
-            Plan(epochs, initial_epoch, order),
+            Plan(epochs, initial_epoch, order, thread_count(threads)),
             [*given, *_progress(verbose)],
         )
 
@@ -170,6 +174,7 @@ class Trainable:
         batch_size: int = 32,
         sample_weight: Any = None,
         steps: int | None = None,
+        threads: int | None = None,
         loss: Any = None,
         metrics: Any = None,
     ) -> dict[str, float]:
@@ -177,7 +182,7 @@ class Trainable:
 
         Parameters
         ----------
-        x, y, batch_size, sample_weight : as for `fit`.
+        x, y, batch_size, sample_weight, threads : as for `fit`.
         steps : how many batches of a stream to take.
         loss, metrics : other ones than those compiled, for this call.
 
@@ -186,6 +191,7 @@ class Trainable:
         dict
             "loss" first, then, for several outputs, their losses, then the metrics, by name.
         """
+        from layerport.numpy_engine.threads import thread_count
         from layerport.train.compiled import Compiled
         from layerport.train.data import Source
 
@@ -202,7 +208,7 @@ class Trainable:
                 learner.registry,
             )
         source = Source(x, y, sample_weight, None, batch_size, steps)
-        return learner.evaluate(source, compiled)
+        return learner.evaluate(source, compiled, thread_count(threads))
 
     def train_on_batch(
         self,

@@ -22,11 +22,24 @@ from layerport.recording import RANDOM_INPUTS
 PART_BYTES = 8 << 20
 """How much memory the buffers for one part may take: they should stay in the cache."""
 
+SHARED_BYTES = 1 << 20
+"""How much memory the buffers for a part must take at least to be worth a thread of its own."""
+
 TRIAL = 16
 """Samples for which a first plan is made, to find out how much memory a sample needs."""
 
 Part = tuple[int, int]
 """The first sample, and how many."""
+
+
+def largest_part(samples: int, sample_bytes: int, threads: int, cache: int) -> int:
+    """How many samples a part may have.
+
+    So few that the buffers of a part stay in the cache, and that every thread gets a part, unless
+    that would be hardly any work.
+    """
+    share = max(math.ceil(samples / threads), SHARED_BYTES // sample_bytes)
+    return max(1, min(cache // sample_bytes, share))
 
 
 def part_sizes(samples: int, most: int, threads: int = 1) -> list[int]:

@@ -14,14 +14,14 @@ import numpy as np
 from layerport.errors import LayerportError
 from layerport.numpy_engine.binding import sizes_of
 from layerport.numpy_engine.lowering import lowered
-from layerport.numpy_engine.parts import TRIAL
+from layerport.numpy_engine.parts import TRIAL, largest_part
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.pooling import pool_first
 from layerport.numpy_engine.profile import Profile, profile
 from layerport.numpy_engine.sample_axes import BATCH, Along
 from layerport.numpy_engine.samplewise import is_samplewise, states_of
 from layerport.numpy_engine.step import Sizes
-from layerport.numpy_engine.threads import Crew
+from layerport.numpy_engine.threads import Crew, blas_threads, thread_count
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS
 
@@ -84,7 +84,10 @@ class Runner:
             return plan.run({self._sliced[0]: x})
 
     def predict(
-        self, feeds: Mapping[str, NDArray], batch_size: int | None = None, threads: int = 1
+        self,
+        feeds: Mapping[str, NDArray],
+        batch_size: int | None = None,
+        threads: int | None = 1,
     ) -> list[NDArray]:
         """The outputs for inputs by name.
 
@@ -92,7 +95,8 @@ class Runner:
         ----------
         feeds : exactly the inputs of the network, in its dtypes.
         batch_size : how many samples are computed at once; None lets the engine choose.
-        threads : how many threads share the parts of a large batch.
+        threads : how many threads share the parts of a large batch; None takes one for each
+            processor.
 
         Raises
         ------
@@ -100,13 +104,14 @@ class Runner:
         """
         if batch_size is not None and batch_size < 1:
             raise LayerportError(f"batch_size must be at least 1, not {batch_size}")
+        threads = thread_count(threads)
         feeds = {**feeds, **self._counters} if self._counters else feeds
         with self._lock:
             sizes = sizes_of(self._graph, feeds, self._parameters)
             samples = sizes.get(BATCH, 0)
             part = samples
             if self._in_parts and samples > 1:
-                part = min(samples, batch_size or self._part(sizes))
+                part = min(samples, batch_size or self._part(sizes, threads))
             if part < samples:
                 return self._run_in_parts(feeds, sizes, part, threads)
             plan = self._plan(sizes)
@@ -153,7 +158,8 @@ class Runner:
 
         shares = [starts[worker::workers] for worker in range(workers)]
         pairs = zip(plans, shares, strict=True)
-        self._crew.run([functools.partial(work, plan, share) for plan, share in pairs])
+        with blas_threads(1):
+            self._crew.run([functools.partial(work, plan, share) for plan, share in pairs])
         return results
 
     def _plan(self, sizes: Mapping[str, int], worker: int = 0) -> Plan:
@@ -167,14 +173,14 @@ class Runner:
             self._plans.move_to_end(key)
         return plan
 
-    def _part(self, sizes: Mapping[str, int]) -> int:
+    def _part(self, sizes: Mapping[str, int], threads: int = 1) -> int:
         """How many samples to compute at once."""
         key = tuple(sorted((name, size) for name, size in sizes.items() if name != BATCH))
         if key not in self._sample_bytes:
             samples = min(TRIAL, sizes[BATCH])
             trial = self._plan({**sizes, BATCH: samples})
-            self._sample_bytes[key] = -(-trial.arena_bytes // samples)
-        most = max(1, PART_BYTES // max(1, self._sample_bytes[key]))
+            self._sample_bytes[key] = max(1, -(-trial.arena_bytes // samples))
+        most = largest_part(sizes[BATCH], self._sample_bytes[key], threads, PART_BYTES)
         count = -(-sizes[BATCH] // most)
         # Of few parts, a last one that is not full would cost much; with many, one size serves
         # batches of all sizes.

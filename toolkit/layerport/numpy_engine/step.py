@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from layerport.graph import Graph
 from layerport.numpy_engine.binding import sizes_of
 from layerport.numpy_engine.lowering import lowered
-from layerport.numpy_engine.parts import PART_BYTES, TRIAL, PlanInParts, part_sizes
+from layerport.numpy_engine.parts import PART_BYTES, TRIAL, PlanInParts, largest_part, part_sizes
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.sample_axes import BATCH
 from layerport.numpy_engine.split import Split, split
@@ -81,7 +81,9 @@ class TrainingStep:
     def _make(self, sizes: Mapping[str, int]) -> Plan | PlanInParts:
         samples = sizes.get(BATCH, 0)
         if samples > TRIAL and self._split is not None:
-            parts = part_sizes(samples, self._most(sizes), self._crew.size)
+            threads = self._crew.size
+            most = largest_part(samples, self._bytes(sizes), threads, PART_BYTES)
+            parts = part_sizes(samples, most, threads)
             if len(parts) > 1:
                 return PlanInParts(self._split, self.parameters, sizes, parts, self._crew)
         return self._whole(sizes)
@@ -89,13 +91,13 @@ class TrainingStep:
     def _whole(self, sizes: Mapping[str, int]) -> Plan:
         return Plan(lowered(self.graph.bind(sizes)), self.parameters)
 
-    def _most(self, sizes: Mapping[str, int]) -> int:
-        """How many samples fit into the cache."""
+    def _bytes(self, sizes: Mapping[str, int]) -> int:
+        """How much memory a sample needs."""
         key = tuple(sorted((name, size) for name, size in sizes.items() if name != BATCH))
         if key not in self._sample_bytes:
             trial = self._whole({**sizes, BATCH: TRIAL})
-            self._sample_bytes[key] = -(-trial.arena_bytes // TRIAL)
-        return max(1, PART_BYTES // max(1, self._sample_bytes[key]))
+            self._sample_bytes[key] = max(1, -(-trial.arena_bytes // TRIAL))
+        return self._sample_bytes[key]
 
 
 def compile_step(

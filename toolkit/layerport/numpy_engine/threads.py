@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,10 +24,27 @@ def _controller() -> Any:
 
 
 @contextlib.contextmanager
-def one_blas_thread_each() -> Iterator[None]:
-    """BLAS works in the thread that calls it; restored afterwards."""
-    with _controller().limit(limits=1, user_api="blas"):
+def blas_threads(count: int) -> Iterator[None]:
+    """BLAS uses at most so many threads for a product; restored afterwards."""
+    with _controller().limit(limits=count, user_api="blas"):
         yield
+
+
+def thread_count(threads: int | None) -> int:
+    """How many threads are meant: None stands for as many as this process has processors.
+
+    Raises
+    ------
+    LayerportError : when it is no whole number above 0.
+    """
+    if threads is None:
+        try:
+            return len(os.sched_getaffinity(0))
+        except AttributeError:  # where processes are not tied to processors
+            return os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise LayerportError(f"threads must be a whole number of at least 1, not {threads!r}")
+    return threads
 
 
 class Crew:
@@ -38,9 +56,7 @@ class Crew:
     """
 
     def __init__(self, size: int) -> None:
-        if size < 1:
-            raise LayerportError(f"threads must be at least 1, not {size}")
-        self.size = size
+        self.size = thread_count(size)
         self._pool = ThreadPoolExecutor(size - 1, "layerport") if size > 1 else None
 
     def run(self, jobs: Sequence[Callable[[], None]]) -> None:
@@ -52,7 +68,7 @@ class Crew:
             for job in jobs:
                 job()
             return
-        with one_blas_thread_each():
+        with blas_threads(1):
             others = [self._pool.submit(job) for job in jobs[1:]]
             try:
                 jobs[0]()

@@ -303,8 +303,8 @@ class StreamBatches:
                 feeds[f"target/{name}"] = np.asarray(targets[name], taught.target.dtype)
                 if taught.weight is not None:
                     given = weights.get(name)
-                    size = (len(targets[name]), *taught.weight)
-                    array = np.ones(size) if given is None else given
+                    ones = np.ones(targets[name].shape[: 1 + len(taught.weight)])
+                    array = ones if given is None else given
                     feeds[f"sample_weight/{name}"] = np.asarray(array, self._network.dtype)
             yield feeds, len(next(iter(feeds.values())))
 

@@ -36,9 +36,10 @@ class Evaluator:
         inputs = {value.name for value in objective.graph.inputs}
         self._fixed = {name: np.zeros((), np.uint32) for name in RANDOM_INPUTS if name in inputs}
 
-    def run(self, data: ArrayBatches | StreamBatches) -> dict[str, float]:
+    def run(self, data: ArrayBatches | StreamBatches, threads: int) -> dict[str, float]:
         """The results over all samples, the loss first."""
         self._program.refresh()
+        self._program.use_threads(threads)
         scores = Scores(self._scores)
         for feeds, size in data.epoch(Order()):
             feeds.update(self._fixed)

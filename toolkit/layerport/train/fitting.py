@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from layerport.numpy_engine.threads import blas_threads
 from layerport.train.arguments import whole_number
 from layerport.train.callback import Callback, Callbacks, History, Logs
 from layerport.train.data import ArrayBatches, Order, StreamBatches
@@ -26,11 +27,13 @@ class Plan:
     ----------
     epochs, initial_epoch : the epochs from the second to the first of them.
     order : how samples are shuffled; its seed is that of random numbers, too.
+    threads : how many threads share a batch.
     """
 
     epochs: int
     initial_epoch: int
     order: Order
+    threads: int
 
     def __post_init__(self) -> None:
         for name in ("epochs", "initial_epoch"):
@@ -73,8 +76,8 @@ class Fitting:
         calls = Callbacks([*callbacks, history], self._network, params)
         self._network.stop_training = False
         logs: Logs = {}
-        self._trainer.start()
-        with Interruption() as interruption:
+        self._trainer.start(self._plan.threads)
+        with blas_threads(1), Interruption() as interruption:
             calls.train_begin()
             try:
                 for epoch in range(self._plan.initial_epoch, self._plan.epochs):
@@ -112,6 +115,7 @@ class Fitting:
         logs = dict(scores)
         if self._validation is not None:
             evaluator, data = self._validation
-            logs |= {f"val_{name}": value for name, value in evaluator.run(data).items()}
+            results = evaluator.run(data, self._plan.threads)
+            logs |= {f"val_{name}": value for name, value in results.items()}
         calls.epoch_end(epoch, logs)
         return logs

@@ -10,6 +10,7 @@ import numpy as np
 
 from layerport.errors import LayerportError, TrainingError
 from layerport.network import Network
+from layerport.numpy_engine.threads import blas_threads
 from layerport.op import NDArray
 from layerport.registry import Registry, default_registry
 from layerport.train.callback import Callback, History
@@ -187,11 +188,12 @@ class Learner:
         scores.add(trainer.run(feeds, self._seed), 1)
         return dict(scores)
 
-    def evaluate(self, source: Source, compiled: Compiled) -> dict[str, float]:
+    def evaluate(self, source: Source, compiled: Compiled, threads: int) -> dict[str, float]:
         """Loss and metrics on data."""
         data = self.tie(source, compiled)
         self.network.initialize_missing()
-        return self.evaluator(compiled, data.supervision).run(data)
+        with blas_threads(1):
+            return self.evaluator(compiled, data.supervision).run(data, threads)
 
     # State ------------------------------------------------------------------------------
 

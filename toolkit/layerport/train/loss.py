@@ -17,9 +17,9 @@ from layerport.train.component import Component
 
 @dataclasses.dataclass(frozen=True)
 class TargetType:
-    """How targets enter the graph: the shape of one sample, and the dtype."""
+    """How targets enter the graph: the shape of one sample, None for what varies, and the dtype."""
 
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     dtype: np.dtype[Any]
 
 

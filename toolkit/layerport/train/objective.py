@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layerport.dim import Extent
+from layerport.dim import Extent, Shape
 from layerport.errors import ShapeError, TrainingError
 from layerport.graph import Graph
 from layerport.recording import Recording
@@ -100,14 +100,15 @@ class _Sheet:
         """Record what is measured at one output."""
         kind = taught.target
         name = f"target/{head.output}"
-        y_true = self.recording.input(name, (self.batch, *kind.shape), kind.dtype)
+        y_true = self.recording.input(name, self._shape(kind.shape, output), kind.dtype)
         y_pred = output if output.ndim > 1 else output.reshape(-1, 1)
         if y_true.ndim == 1 and output.ndim == 1:
             y_true = y_true.reshape(-1, 1)
         if head.loss is not None:
             losses = head.loss.call(y_true, y_pred)
             if taught.weight is not None:
-                losses = losses * self._weights(head, taught.weight, losses)
+                shape = self._shape(taught.weight, output)
+                losses = losses * self._weights(head, shape, losses)
             term = head.loss.reduce(losses)
             self.terms.append(term if head.loss_weight == 1 else term * head.loss_weight)
             if head.loss_key:
@@ -116,9 +117,15 @@ class _Sheet:
             means = [_mean(value) for value in metric.measure(y_true, y_pred)]
             self._score(key, means, metric.result)
 
-    def _weights(self, head: Head, shape: tuple[int, ...], losses: Tensor) -> Tensor:
+    def _shape(self, sample: Sequence[int | None], output: Tensor) -> Shape:
+        """The shape of a batch whose samples vary where those of the output do."""
+        known = output.shape[1:]
+        rest = (known[i] if extent is None else extent for i, extent in enumerate(sample))
+        return (self.batch, *rest)
+
+    def _weights(self, head: Head, shape: Shape, losses: Tensor) -> Tensor:
         name = f"sample_weight/{head.output}"
-        weights = self.recording.input(name, (self.batch, *shape), losses.dtype)
+        weights = self.recording.input(name, shape, losses.dtype)
         if weights.ndim > losses.ndim:
             raise ShapeError(
                 f"sample_weight has {weights.ndim} axes, the losses of {head.output!r} have "

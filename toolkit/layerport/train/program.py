@@ -25,6 +25,7 @@ class Program:
         self, graph: Graph, recording: Recording, arrays: Mapping[str, NDArray] | None = None
     ) -> None:
         self.graph = graph
+        self._threads = 1
         known = arrays or {}
         names = [value.name for value in graph.parameters]
         self._own = {name: known[name] for name in names if name in known}
@@ -37,7 +38,8 @@ class Program:
         self.borrowed = {
             name: layer.own_weights[weight] for name, (layer, weight) in self._borrowed.items()
         }
-        self._step = compile_step(self.graph, {**self._own, **self.borrowed})
+        arrays = {**self._own, **self.borrowed}
+        self._step = compile_step(self.graph, arrays, threads=self._threads)
         self._shapes: tuple[tuple[int, ...], ...] = ()
 
     def refresh(self) -> None:
@@ -46,6 +48,12 @@ class Program:
             if layer.own_weights[weight] is not self.borrowed[name]:
                 self._compile()
                 return
+
+    def use_threads(self, threads: int) -> None:
+        """Let so many threads share a batch from now on."""
+        if threads != self._threads:
+            self._threads = threads
+            self._compile()
 
     def run(self, feeds: Mapping[str, NDArray]) -> list[float]:
         """Run it; the graph's outputs must be single numbers."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from layerport.dim import Dim
 from layerport.errors import DataError, ShapeError
 from layerport.op import NDArray, TensorType
 from layerport.train.compiled import Head
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Supervision:
-    """How an output is taught: the type of its targets, and the shape of one sample's weight."""
+    """How an output is taught: the type of its targets, and the shape of one sample's weight.
+
+    None stands for an extent that varies as in the output.
+    """
 
     target: TargetType
-    weight: tuple[int, ...] | None = None
+    weight: tuple[int | None, ...] | None = None
 
 
 def targets_of(heads: Sequence[Head], y: Any) -> dict[str, Any]:
@@ -112,8 +116,20 @@ def supervise(
             kind = _target_type(head, shape, targets[head.output].dtype, output)
         except ShapeError as error:
             raise ShapeError(f"output {head.output!r}: {error}") from error
-        found[head.output] = Supervision(kind, weights.get(head.output))
+        weight = weights.get(head.output)
+        found[head.output] = Supervision(
+            dataclasses.replace(kind, shape=_open(kind.shape, output)),
+            None if weight is None else _open(weight, output),
+        )
     return found
+
+
+def _open(shape: Sequence[int | None], output: TensorType) -> tuple[int | None, ...]:
+    """The shape of a sample, with None for what varies in the output."""
+    varies = [isinstance(extent, Dim) for extent in output.shape[1:]]
+    return tuple(
+        None if axis < len(varies) and varies[axis] else extent for axis, extent in enumerate(shape)
+    )
 
 
 def _target_type(

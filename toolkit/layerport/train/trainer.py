@@ -55,8 +55,10 @@ class Trainer:
         slots = {g.slot_name(slot): a for g in groups for slot, a in g.slots.items()}
         self._gradients = Program(self.step.gradients, objective.recording, {**arrays, **slopes})
         self._update = Program(self.step.update, objective.recording, {**arrays, **slopes, **slots})
-        dtype = np.dtype(network.dtype)
-        self._rate, self._count, self._seed = (np.zeros((), dtype) for _ in range(3))
+        given = {v.name: v for v in (*self.step.gradients.inputs, *self.step.update.inputs)}
+        self._rate, self._count, self._seed = (
+            np.zeros((), given[name].dtype) for name in (RATE, STEP, SEED)
+        )
         self._scalars = {SEED: self._seed}
         self._update_feeds = {RATE: self._rate, STEP: self._count}
         self._random = {name: np.zeros((), np.uint32) for name in RANDOM_INPUTS}
@@ -71,8 +73,9 @@ class Trainer:
             self._safe.clear()
         self._gradients.refresh()
 
-    def start(self) -> None:
+    def start(self, threads: int) -> None:
         """A run of many steps begins; what was kept before is not gone back to."""
+        self._gradients.use_threads(threads)
         self._safe.clear()
 
     def run(self, batch: Mapping[str, NDArray], seed: int) -> list[float]:

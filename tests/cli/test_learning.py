@@ -174,3 +174,16 @@ def test_the_step_function_cannot_be_trained(run, tmp_path: Path) -> None:
     assert ran.code == 4
     assert "step" in ran.err
     assert "sigmoid" in ran.err
+
+
+def test_train_prints_a_profile(run, known, data: Path, tmp_path: Path) -> None:
+    plain = run("train", known.path, data, "-o", tmp_path / "a.json", "--seed", "1", "--quiet")
+    ran = run("train", known.path, data, "-o", tmp_path / "b.json", "--seed", "1", "--quiet",
+              "--profile", "--threads", "1")  # fmt: skip
+    assert plain.code == ran.code == 0
+    assert "matrix products" in ran.out
+    assert "Gemm" in ran.out
+    assert "optimizer" in ran.out
+    one, other = (lp.load(tmp_path / name).get_weights() for name in ("a.json", "b.json"))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)

@@ -230,7 +230,7 @@ def test_a_profile_counts_every_call() -> None:
     with r.build.scope("dense"):
         y = np.tanh(x @ w)
     plan = Plan(r.finish([y]), {"w": np.ones((40, 50))})
-    found = profile(plan, {"x": np.ones((30, 40))}, runs=3)
+    found = profile(plan.works({"x": np.ones((30, 40))}), runs=3)
     assert {(row.operator, row.layer) for row in found.rows} == {
         ("MatMul", "dense"),
         ("Tanh", "dense"),

@@ -134,3 +134,23 @@ def test_optimizers_run_on_one_vector() -> None:
     assert group.array.size == network.count_params()
     for array in network.weights.values():
         assert np.shares_memory(array, group.array)
+
+
+@pytest.mark.parametrize("samples", [8, 600])
+def test_a_profile_of_a_step_changes_nothing(samples: int) -> None:
+    network = lp.Sequential(
+        [lp.Input((10, 10, 1)), lp.Conv2D(8, 3), lp.BatchNormalization(), lp.Flatten(), lp.Dense(2)]
+    )
+    network.compile(lp.Adam(), "mse")
+    x = np.random.default_rng(1).random((samples, 10, 10, 1), np.float32)
+    y = np.zeros((samples, 2), np.float32)
+    network.fit(x, y, batch_size=samples, verbose=0)
+    before, state = [w.copy() for w in network.get_weights()], network.optimizer_state
+    found = network.profile(x, y, batch_size=samples, runs=2)
+    for old, new in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    for name, array in state.items():
+        np.testing.assert_array_equal(network.optimizer_state[name], array)
+    assert {"conv2d", "batch_normalization", "dense", "optimizer"} <= {r.layer for r in found.rows}
+    assert sum(row.share for row in found.rows) == pytest.approx(1)
+    assert 0 < found.product_share < 1

@@ -277,14 +277,27 @@ class Network(Trainable, Layer):
             outputs = self._runner.predict(self.feeds(x), batch_size, threads)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def profile(self, x: Any, runs: int = 20) -> Profile:
-        """Where the time of `predict` goes, by operator and layer: an object that prints.
+    def profile(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        batch_size: int = 32,
+        runs: int = 20,
+        threads: int | None = None,
+    ) -> Profile:
+        """Where the time goes, by operator and layer: an object that prints.
 
         Parameters
         ----------
         x : as for `predict`; of many samples, the first that are computed at once are timed.
+        y : targets, as for `fit`, to time a training step of a compiled network in place of
+            `predict`. Weights and the optimizer's state stay as they are.
+        batch_size, threads : of the training step.
         runs : how often; medians are taken.
         """
+        if y is not None:
+            return self._profile_step(x, y, batch_size, runs, threads)
         self.predict(x)
         assert self._runner is not None
         return self._runner.profile(self.feeds(x), runs)

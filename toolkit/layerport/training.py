@@ -9,6 +9,7 @@ from layerport.errors import TrainingError
 
 if TYPE_CHECKING:
     from layerport.network import Network
+    from layerport.numpy_engine.profile import Profile
     from layerport.op import NDArray
     from layerport.train.callback import History
     from layerport.train.compiled import Compiled
@@ -227,6 +228,15 @@ class Trainable:
         from layerport.train.data import Source
 
         return self._learner.train_on_batch(Source(x, y, sample_weight, class_weight, 1 << 62))
+
+    def _profile_step(
+        self, x: Any, y: Any, batch_size: int, runs: int, threads: int | None
+    ) -> Profile:
+        from layerport.numpy_engine.threads import thread_count
+        from layerport.train.data import Source
+
+        source = Source(x, y, None, None, batch_size)
+        return self._learner.profile(source, runs, thread_count(threads))
 
 
 def _validation(data: Any, split: float, batch_size: int, steps: int | None) -> Any:

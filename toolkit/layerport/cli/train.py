@@ -23,6 +23,8 @@ SHARE = click.FloatRange(min=0, max=1, max_open=True)
 @click.option("--loss", help="By default what fits the output: crossentropy or squared error.")
 @click.option("--validation-split", type=SHARE, default=0.0, show_default=True)
 @click.option("--seed", type=int, help="Makes the run repeatable.")
+@click.option("--threads", type=COUNT, help="That share a batch; as many as processors by default.")
+@click.option("--profile", is_flag=True, help="Print where the time of a step goes.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @layers_option
 def command(
@@ -36,6 +38,8 @@ def command(
     loss: str | None,
     validation_split: float,
     seed: int | None,
+    threads: int | None,
+    profile: bool,
     quiet: bool,
     layers: tuple[str, ...],
 ) -> None:
@@ -54,8 +58,10 @@ def command(
     with blaming(data):
         history = network.fit(
             x, y, epochs=epochs, batch_size=batch_size, validation_split=validation_split,
-            seed=seed, verbose=0 if quiet else 1,
+            seed=seed, threads=threads, verbose=0 if quiet else 1,
         )  # fmt: skip
+    if profile:
+        say(network.profile(x, y, batch_size=batch_size, threads=threads))
     report = save(network, target)
     last = {name: values[-1] for name, values in history.history.items() if values}
     click.echo("  ".join(f"{name} {value:.4g}" for name, value in last.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from layerport.errors import ShapeError
 from layerport.graph import Graph
 from layerport.numpy_engine.lowering import lowered
 from layerport.numpy_engine.plan import Plan
+from layerport.numpy_engine.profile import Work
 from layerport.numpy_engine.sample_axes import BATCH
 from layerport.numpy_engine.split import Split
 from layerport.numpy_engine.threads import Crew
@@ -124,6 +125,12 @@ class PlanInParts:
         apart = [array.copy() for array in self._results] if copy else self._results
         return [apart[place] if in_part else late[place] for in_part, place in self._split.places]
 
+    def works(self, feeds: Mapping[str, NDArray]) -> list[Work]:
+        """The plans of a run, for a profile."""
+        inputs = {**feeds, **self._counts}
+        parts = [work for worker in self._workers for work in worker.works(inputs)]
+        return [*parts, Work(self.rest, inputs)]
+
     def _check(self, feeds: Mapping[str, NDArray]) -> None:
         for name, axis in self._split.axes.items():
             array = feeds.get(name)
@@ -176,16 +183,26 @@ class _Worker:
         """Compute all parts; what each sample has a result of its own for goes into `results`."""
         for accumulator in self.accumulators.values():
             accumulator.fill(0)
-        inputs = dict(feeds)
-        sample = RANDOM_INPUTS[2]
         for start, count in self._share:
-            for name, axis in self._split.axes.items():
-                inputs[name] = feeds[name][(slice(None),) * axis + (slice(start, start + count),)]
-            if sample in feeds:
-                inputs[sample] = np.asarray(feeds[sample] + np.uint32(start))
-            outputs = self.plans[count].run(inputs, copy=False)
+            outputs = self.plans[count].run(self.inputs(feeds, start, count), copy=False)
             for result, output in zip(results, outputs, strict=True):
                 result[start : start + count] = output
+
+    def works(self, feeds: Mapping[str, NDArray]) -> Iterator[Work]:
+        """The plans, each with the inputs of the first part that has its size."""
+        for size, plan in self.plans.items():
+            starts = [start for start, count in self._share if count == size]
+            yield Work(plan, self.inputs(feeds, starts[0], size), len(starts))
+
+    def inputs(self, feeds: Mapping[str, NDArray], start: int, count: int) -> dict[str, NDArray]:
+        """What of the inputs belongs to a part."""
+        inputs = dict(feeds)
+        sample = RANDOM_INPUTS[2]
+        for name, axis in self._split.axes.items():
+            inputs[name] = feeds[name][(slice(None),) * axis + (slice(start, start + count),)]
+        if sample in feeds:
+            inputs[sample] = np.asarray(feeds[sample] + np.uint32(start))
+        return inputs
 
 
 def _plan(graph: Graph, parameters: Mapping[str, NDArray], sizes: Mapping[str, int]) -> Plan:

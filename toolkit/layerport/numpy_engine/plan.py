@@ -15,6 +15,7 @@ from layerport.graph import Graph
 from layerport.numpy_engine.arrays import place_of
 from layerport.numpy_engine.emit import Call
 from layerport.numpy_engine.places import Places
+from layerport.numpy_engine.profile import Work
 from layerport.numpy_engine.program import Argument, Memory, Program
 from layerport.numpy_engine.storage import allocate_arena, arrange
 from layerport.op import NDArray
@@ -89,6 +90,10 @@ class Plan:
         """A run with a clock: how many nanoseconds each of `calls` takes."""
         ticks = self._context.run(self._timed, *self._checked(feeds))
         return [after - before for before, after in itertools.pairwise(ticks)]
+
+    def works(self, feeds: Mapping[str, NDArray]) -> list[Work]:
+        """What a run consists of, for a profile: this plan."""
+        return [Work(self, feeds)]
 
     @functools.cached_property
     def _timed(self) -> Callable[..., list[int]]:

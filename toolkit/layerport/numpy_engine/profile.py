@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layerport.numpy_engine.emit import Call
-from layerport.numpy_engine.plan import Plan
 from layerport.op import NDArray
+
+if TYPE_CHECKING:
+    from layerport.numpy_engine.plan import Plan
 
 _PRODUCTS = frozenset({np.dot, np.matmul})
 """The calls that are matrix products."""
@@ -72,41 +76,57 @@ class Profile:
         )
 
     def __str__(self) -> str:
+        first, second = (
+            max(len(name) for name in (title, *names))
+            for title, names in (
+                ("operator", (row.operator for row in self.rows)),
+                ("layer", (row.layer for row in self.rows)),
+            )
+        )
         lines = [
             f"{self.microseconds:,.0f} us a run, {self.product_share:.0%} of it matrix products",
-            f"{'operator':<24} {'layer':<28} {'calls':>6} {'us':>10} {'share':>6}",
+            f"{'operator':<{first}}  {'layer':<{second}}  {'calls':>6} {'us':>10} {'share':>6}",
         ]
         lines += [
-            f"{row.operator:<24} {row.layer:<28} {row.calls:>6} {row.microseconds:>10,.1f} "
-            f"{row.share:>6.1%}"
+            f"{row.operator:<{first}}  {row.layer:<{second}}  {row.calls:>6} "
+            f"{row.microseconds:>10,.1f} {row.share:>6.1%}"
             for row in self.rows
         ]
         return "\n".join(lines)
 
 
-def profile(plan: Plan, feeds: Mapping[str, NDArray], *, runs: int = 20) -> Profile:
-    """Run a plan several times with a clock.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Work:
+    """A plan that belongs to a run, what it is fed, and how often the run repeats it."""
+
+    plan: Plan
+    feeds: Mapping[str, NDArray]
+    times: int = 1
+
+
+def profile(works: Sequence[Work], *, runs: int = 20) -> Profile:
+    """Run plans several times with a clock.
 
     Parameters
     ----------
-    plan : what to run; updates of parameters are made at each run.
-    feeds : the inputs by name.
+    works : what a run consists of; updates of parameters are made each time.
     runs : how often; each call counts with the median of its times.
     """
-    plan.time(feeds)
-    times = np.median([plan.time(feeds) for _ in range(runs)], axis=0) / 1000
-    total = float(times.sum()) or 1.0
-    groups: dict[tuple[str, str], list[float]] = {}
-    for call, time in zip(plan.calls, times, strict=True):
-        groups.setdefault(_owner(plan, call), []).append(float(time))
-    rows = [Row(*key, len(own), sum(own), sum(own) / total) for key, own in groups.items()]
-    products = sum(_in(plan.calls, times))
+    calls: Counter[tuple[str, str]] = Counter()
+    times: defaultdict[tuple[str, str], float] = defaultdict(float)
+    products = 0.0
+    for work in works:
+        plan = work.plan
+        plan.time(work.feeds)
+        medians = np.median([plan.time(work.feeds) for _ in range(runs)], axis=0)
+        for call, nanoseconds in zip(plan.calls, medians.tolist(), strict=True):
+            owner, time = _owner(plan, call), nanoseconds / 1000 * work.times
+            calls[owner] += work.times
+            times[owner] += time
+            products += time if call.function in _PRODUCTS else 0
+    total = sum(times.values()) or 1.0
+    rows = [Row(*owner, calls[owner], time, time / total) for owner, time in times.items()]
     return Profile(_sorted(rows), total, products / total)
-
-
-def _in(calls: Sequence[Call], times: Iterable[float]) -> list[float]:
-    pairs = zip(calls, times, strict=True)
-    return [float(time) for call, time in pairs if call.function in _PRODUCTS]
 
 
 def _owner(plan: Plan, call: Call) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from layerport.numpy_engine.lowering import lowered
 from layerport.numpy_engine.parts import TRIAL, largest_part
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.pooling import pool_first
-from layerport.numpy_engine.profile import Profile, profile
+from layerport.numpy_engine.profile import Profile, Work, profile
 from layerport.numpy_engine.sample_axes import BATCH, Along
 from layerport.numpy_engine.samplewise import is_samplewise, states_of
 from layerport.numpy_engine.step import Sizes
@@ -131,7 +131,7 @@ class Runner:
             part = min(part, sizes.get(BATCH, 0))
             for name in self._sliced:
                 feeds[name] = feeds[name][:part]
-            return profile(self._plan({**sizes, BATCH: part}), feeds, runs=runs)
+            return profile([Work(self._plan({**sizes, BATCH: part}), feeds)], runs=runs)
 
     def _run_in_parts(
         self, feeds: Mapping[str, NDArray], sizes: Mapping[str, int], part: int, threads: int

@@ -10,6 +10,7 @@ import numpy as np
 
 from layerport.errors import LayerportError, TrainingError
 from layerport.network import Network
+from layerport.numpy_engine.profile import Profile
 from layerport.numpy_engine.threads import blas_threads
 from layerport.op import NDArray
 from layerport.registry import Registry, default_registry
@@ -187,6 +188,14 @@ class Learner:
         scores = Scores(trainer.scores)
         scores.add(trainer.run(feeds, self._seed), 1)
         return dict(scores)
+
+    def profile(self, source: Source, runs: int, threads: int) -> Profile:
+        """Where the time of a step on the first batch of data goes."""
+        data = self.tie(source, self.settings())
+        self.network.initialize_missing()
+        feeds, _ = next(iter(data.epoch(Order())))
+        with blas_threads(1):
+            return self.trainer(data.supervision).profile(feeds, runs, threads)
 
     def evaluate(self, source: Source, compiled: Compiled, threads: int) -> dict[str, float]:
         """Loss and metrics on data."""

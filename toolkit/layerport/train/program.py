@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from layerport.graph import Graph
 from layerport.layer import Layer
+from layerport.numpy_engine.profile import Work
 from layerport.numpy_engine.step import compile_step
 from layerport.op import NDArray
 from layerport.recording import Recording
@@ -54,6 +55,10 @@ class Program:
         if threads != self._threads:
             self._threads = threads
             self._compile()
+
+    def works(self, feeds: Mapping[str, NDArray]) -> Sequence[Work]:
+        """What a run consists of, for a profile."""
+        return self._step.plan_for(feeds).works(feeds)
 
     def run(self, feeds: Mapping[str, NDArray]) -> list[float]:
         """Run it; the graph's outputs must be single numbers."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from layerport.errors import DivergenceError, ShapeError
 from layerport.numpy_engine.pooling import pool_first
+from layerport.numpy_engine.profile import Profile, profile
 from layerport.op import NDArray
 from layerport.recording import RANDOM_INPUTS
 from layerport.train.compiled import Compiled
@@ -77,6 +78,17 @@ class Trainer:
         """A run of many steps begins; what was kept before is not gone back to."""
         self._gradients.use_threads(threads)
         self._safe.clear()
+
+    def profile(self, batch: Mapping[str, NDArray], runs: int, threads: int) -> Profile:
+        """Where the time of a step goes; afterwards everything is as it was."""
+        self.start(threads)
+        self._safe.keep()
+        try:
+            gradients = self._gradients.works({**batch, **self._scalars})
+            return profile([*gradients, *self._update.works(self._update_feeds)], runs=runs)
+        finally:
+            self._safe.restore(weights=True)
+            self._safe.clear()
 
     def run(self, batch: Mapping[str, NDArray], seed: int) -> list[float]:
         """One step; returns the objective's values for the weights before it.

@@ -8,11 +8,10 @@ from layerport import ops
 from layerport.dim import Dim
 from layerport.errors import ShapeError
 from layerport.graph import Builder, Value
+from layerport.ops.global_pool import GlobalAveragePool, GlobalMaxPool
 from layerport.ops.pool import (
     AveragePool,
     AveragePoolGrad,
-    GlobalAveragePool,
-    GlobalMaxPool,
     MaxPool,
     MaxPoolGrad,
 )

@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerport.dim import is_extent
-from layerport.ops.activation import LogSoftmax, Sigmoid, Softmax, Softplus
+from layerport.ops.activation import Sigmoid, Softplus
 from layerport.ops.base import number_beside, operand_of, operands_of, operator_of
 from layerport.ops.elementwise import Add, Mul, Neg, Reciprocal, Sub, rescaled, scaled
 from layerport.ops.reduce import ReduceLogSumExp, ReduceMax, ReduceSum, Reduction
+from layerport.ops.softmax import LogSoftmax, Softmax
 from layerport.ops.unary import Exp, Tanh
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from layerport.connections import InputLayer
 from layerport.errors import UnsupportedError
-from layerport.ops.activation import Sigmoid, Softmax
+from layerport.ops.activation import Sigmoid
+from layerport.ops.softmax import Softmax
 from layerport.registry import default_registry
 from layerport.samples import sample_inputs
 

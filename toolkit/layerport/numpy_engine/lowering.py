@@ -35,9 +35,10 @@ from layerport.ops.activation import Gelu, HardSigmoid, HardSwish, Mish, PRelu, 
 from layerport.ops.base import Elementwise
 from layerport.ops.conv import Conv, ConvInputGrad, ConvTranspose, ConvWeightGrad
 from layerport.ops.elementwise import Mul
+from layerport.ops.global_pool import GlobalAveragePool, GlobalMaxPool
 from layerport.ops.logic import Cast
 from layerport.ops.normalization import BatchNormalization, LayerNormalization
-from layerport.ops.pool import GlobalAveragePool, GlobalMaxPool, MaxPool, MaxPoolGrad
+from layerport.ops.pool import MaxPool, MaxPoolGrad
 from layerport.ops.shape import Expand
 
 if TYPE_CHECKING:

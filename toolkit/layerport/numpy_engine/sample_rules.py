@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 from layerport.dim import Dim, Extent, is_extent, is_static, static_shape
 from layerport.graph import Node
 from layerport.numpy_engine.sample_axes import Along, Kind, State, width_of
-from layerport.ops.activation import AlongAxis
 from layerport.ops.arrange import Concat, Pad, PadGrad, Split, Tile
 from layerport.ops.axes import normalize_axis
 from layerport.ops.conv import Conv, ConvInputGrad, ConvTranspose, ConvWeightGrad
 from layerport.ops.elements import CumSum, GatherElements, ScatterElements
+from layerport.ops.global_pool import GlobalAveragePool, GlobalMaxPool
 from layerport.ops.indexing import Gather, GatherGrad, OneHot, Slice, SliceGrad, Trilu
 from layerport.ops.loss import SoftmaxCrossEntropy, SparseSoftmaxCrossEntropy
 from layerport.ops.matmul import Gemm, MatMul
@@ -22,8 +22,6 @@ from layerport.ops.normalization import LRN, BatchNormalization, LayerNormalizat
 from layerport.ops.pool import (
     AveragePool,
     AveragePoolGrad,
-    GlobalAveragePool,
-    GlobalMaxPool,
     MaxPool,
     MaxPoolGrad,
 )
@@ -31,6 +29,7 @@ from layerport.ops.recurrent import Recurrent, RecurrentGrad, RecurrentWeightGra
 from layerport.ops.reduce import ArgMax, Count, ReduceSum, Reduction
 from layerport.ops.resize import Resize, ResizeGrad
 from layerport.ops.shape import Expand, Identity, Reshaping, Shape, Transpose
+from layerport.ops.softmax import AlongAxis
 
 Rule: TypeAlias = Callable[[Node, Sequence[State]], "State | Sequence[State]"]
 

@@ -11,13 +11,11 @@ from layerport.ops.activation import (
     HardSigmoid,
     HardSwish,
     LeakyRelu,
-    LogSoftmax,
     Mish,
     PRelu,
     Relu,
     Selu,
     Sigmoid,
-    Softmax,
     Softplus,
     Softsign,
     ThresholdedRelu,
@@ -27,7 +25,6 @@ from layerport.ops.activation import (
     hard_sigmoid,
     hard_swish,
     leaky_relu,
-    log_softmax,
     mish,
     prelu,
     relu,
@@ -35,7 +32,6 @@ from layerport.ops.activation import (
     selu,
     sigmoid,
     silu,
-    softmax,
     softplus,
     softsign,
     tanh,
@@ -66,6 +62,12 @@ from layerport.ops.elementwise import (
     Reciprocal,
     Sqrt,
     Sub,
+)
+from layerport.ops.global_pool import (
+    GlobalAveragePool,
+    GlobalMaxPool,
+    global_average_pool,
+    global_max_pool,
 )
 from layerport.ops.indexing import Gather, GatherGrad, OneHot, Slice, SliceGrad, Trilu, one_hot
 from layerport.ops.logic import (
@@ -100,13 +102,9 @@ from layerport.ops.order import TopK
 from layerport.ops.pool import (
     AveragePool,
     AveragePoolGrad,
-    GlobalAveragePool,
-    GlobalMaxPool,
     MaxPool,
     MaxPoolGrad,
     average_pool,
-    global_average_pool,
-    global_max_pool,
     max_pool,
 )
 from layerport.ops.random import (
@@ -150,6 +148,7 @@ from layerport.ops.shape import (
     count,
     reshaped,
 )
+from layerport.ops.softmax import LogSoftmax, Softmax, log_softmax, softmax
 from layerport.ops.unary import (
     Abs,
     Acos,

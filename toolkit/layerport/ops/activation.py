@@ -1,4 +1,4 @@
-"""Activation functions: element by element, except the softmaxes, which share an axis."""
+"""Activation functions, element by element."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ import numpy as np
 from layerport.dim import broadcast_shapes, same_shape
 from layerport.errors import LayerportError, ShapeError
 from layerport.loops.functions import exp
-from layerport.op import NDArray, Op, TensorType, apply
+from layerport.op import NDArray, TensorType, apply
 from layerport.ops import special
-from layerport.ops.axes import normalize_axis
-from layerport.ops.base import Elementwise, check_real, masked
+from layerport.ops.base import Elementwise, masked
 from layerport.ops.unary import erf
 
 if TYPE_CHECKING:
     from layerport.graph import Builder, Value
     from layerport.loops.ir import Expr
-    from layerport.loops.nest import NestBuilder
     from layerport.numpy_engine.emit import Emitter
 
 SELU_ALPHA = 1.67326319217681884765625
@@ -294,7 +292,7 @@ class Softplus(Activation):
         return (dy * sigmoid(x),)
 
     def scalar(self, x: Expr) -> Expr:
-        from layerport.loops.functions import absolute, exp, log1p, maximum
+        from layerport.loops.functions import absolute, log1p, maximum
 
         return maximum(x, 0.0) + log1p(exp(-absolute(x)))
 
@@ -378,79 +376,6 @@ class Mish(Activation):
         from layerport.loops.functions import tanh
 
         return x * tanh(Softplus().scalar(x))
-
-
-# Along an axis --------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class AlongAxis(Op):
-    """A function of the floats along one axis that keeps the shape."""
-
-    axis: int = -1
-
-    def infer(self, x: Value) -> Sequence[TensorType]:
-        check_real(x)
-        normalize_axis(self.axis, x.ndim)
-        return [TensorType(x.shape, x.dtype)]
-
-    def simplify(self, build: Builder, x: Value) -> Value | None:
-        from layerport.simplify import without_maximum
-
-        # The maximum is subtracted by the kernel itself.
-        inner = without_maximum(x, normalize_axis(self.axis, x.ndim))
-        return None if inner is None else build.one(self, inner)
-
-
-@dataclasses.dataclass(frozen=True)
-class Softmax(AlongAxis):
-    """``exp(x) / sum(exp(x))`` along an axis."""
-
-    def evaluate(self, x: NDArray) -> NDArray:
-        return special.softmax(x, self.axis)
-
-    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
-        emitter.softmax(inputs[0], self.axis, outputs[0])
-
-    def loops(self, nest: NestBuilder) -> None:
-        (x,), (y,) = nest.operands, nest.outputs
-        axis = normalize_axis(self.axis, x.ndim)
-        extent = x.shape[axis : axis + 1]
-        powers = nest.temporary(extent)
-        with nest.along(x.shape, axis) as at:
-            top = nest.largest(extent, lambda j: x[at(j)])
-            with nest.loops(extent, parallel=True) as (j,):
-                powers[j] = exp(x[at(j)] - top)
-            scale = nest.let(1.0 / nest.sum(extent, lambda j: powers[j]))
-            with nest.loops(extent, parallel=True) as (j,):
-                y[at(j)] = powers[j] * scale
-
-    def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
-        weighted = dy * y
-        return (weighted - y * weighted.sum(axis=self.axis, keepdims=True),)
-
-
-@dataclasses.dataclass(frozen=True)
-class LogSoftmax(AlongAxis):
-    """``x - log(sum(exp(x)))`` along an axis."""
-
-    def evaluate(self, x: NDArray) -> NDArray:
-        return special.log_softmax(x, self.axis)
-
-    def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
-        emitter.log_softmax(inputs[0], self.axis, outputs[0])
-
-    def loops(self, nest: NestBuilder) -> None:
-        (x,), (y,) = nest.operands, nest.outputs
-        axis = normalize_axis(self.axis, x.ndim)
-        extent = x.shape[axis : axis + 1]
-        with nest.along(x.shape, axis) as at:
-            shift = nest.log_sum_exp(extent, lambda j: x[at(j)])
-            with nest.loops(extent, parallel=True) as (j,):
-                y[at(j)] = x[at(j)] - shift
-
-    def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
-        return (dy - np.exp(y) * dy.sum(axis=self.axis, keepdims=True),)
 
 
 # Functions ------------------------------------------------------------------------------
@@ -539,13 +464,3 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 def mish(x: Any) -> Any:
     """``x * tanh(softplus(x))``."""
     return apply(Mish(), x)
-
-
-def softmax(x: Any, axis: int = -1) -> Any:
-    """``exp(x) / sum(exp(x))`` along an axis, without overflow."""
-    return apply(Softmax(axis), x)
-
-
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """``log(softmax(x))`` along an axis, without overflow."""
-    return apply(LogSoftmax(axis), x)

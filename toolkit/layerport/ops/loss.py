@@ -14,9 +14,10 @@ from layerport.errors import ShapeError, TrainingError
 from layerport.loops.functions import cast, exp
 from layerport.op import OURS, NDArray, Op, TensorType, apply
 from layerport.ops import special
-from layerport.ops.activation import Softplus, log_softmax, sigmoid
+from layerport.ops.activation import Softplus, sigmoid
 from layerport.ops.axes import normalize_axis
 from layerport.ops.base import Elementwise, check_real, common_dtype
+from layerport.ops.softmax import log_softmax
 
 if TYPE_CHECKING:
     from layerport.graph import Value

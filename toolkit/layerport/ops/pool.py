@@ -1,4 +1,4 @@
-"""Pooling over windows and over whole images, with the gradients of pooling."""
+"""Pooling over windows, with its gradients."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ from layerport.loops.functions import (
 )
 from layerport.loops.index import dot
 from layerport.loops.views import static_extents, strides_for
-from layerport.op import OURS, NDArray, Op, TensorType, apply
+from layerport.op import OURS, NDArray, TensorType, apply
 from layerport.ops.conv import ConvInputGrad, padded
 from layerport.ops.elementwise import Mul
-from layerport.ops.reduce import ReduceMax, ReduceMean
 from layerport.ops.windows import AutoPad, Axis, Windowed, of_rank, taps
 
 if TYPE_CHECKING:
@@ -380,48 +379,6 @@ class AveragePoolGrad(_Averaging):
         return build.one(plain, build.one(Mul(), dy, shares), ones)
 
 
-@dataclasses.dataclass(frozen=True)
-class _GlobalPool(Op):
-    """Pooling over all spatial axes, which stay with extent 1."""
-
-    def infer(self, x: Value) -> Sequence[TensorType]:
-        if x.ndim < 3:
-            raise ShapeError(f"{x.shape} has no spatial axes behind batch and channels")
-        return [TensorType(x.shape[:2] + (1,) * (x.ndim - 2), x.dtype)]
-
-
-def _spatial(x: Any) -> tuple[int, ...]:
-    return tuple(range(2, len(x.shape)))
-
-
-@dataclasses.dataclass(frozen=True)
-class GlobalAveragePool(_GlobalPool):
-    """The mean over all spatial axes."""
-
-    def evaluate(self, x: NDArray) -> NDArray:
-        return np.asarray(x.mean(axis=_spatial(x), keepdims=True))
-
-    def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
-        return ReduceMean(_spatial(x)).gradient(dy, y, x)
-
-    def decompose(self, build: Builder, x: Value) -> Value | None:
-        return build.one(ReduceMean(_spatial(x)), x)
-
-
-@dataclasses.dataclass(frozen=True)
-class GlobalMaxPool(_GlobalPool):
-    """The maximum over all spatial axes."""
-
-    def evaluate(self, x: NDArray) -> NDArray:
-        return np.asarray(x.max(axis=_spatial(x), keepdims=True))
-
-    def gradient(self, dy: Any, y: Any, x: Any) -> Sequence[Any]:
-        return ReduceMax(_spatial(x)).gradient(dy, y, x)
-
-    def decompose(self, build: Builder, x: Value) -> Value | None:
-        return build.one(ReduceMax(_spatial(x)), x)
-
-
 # Functions ------------------------------------------------------------------------------
 
 
@@ -495,13 +452,3 @@ def average_pool(
         count_include_pad=int(count_include_pad),
     )
     return apply(op, x)
-
-
-def global_average_pool(x: Any) -> Any:
-    """The mean over all spatial axes of (batch, channels, *spatial); they stay, with extent 1."""
-    return apply(GlobalAveragePool(), x)
-
-
-def global_max_pool(x: Any) -> Any:
-    """The maximum over all spatial axes of (batch, channels, *spatial); they stay, extent 1."""
-    return apply(GlobalMaxPool(), x)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
 from typing import Any
 
+import h5py
 import layerport as lp
 import numpy as np
 import pytest
@@ -157,3 +160,24 @@ def test_a_network_tells_where_its_time_goes(numbers: np.random.Generator) -> No
     layers = {row.layer for row in found.by_layer()}
     assert {"conv2d", "dense"} <= layers
     assert 0 < found.product_share < 1
+
+
+@pytest.mark.parametrize("kind", ["memmap", "h5py"])
+def test_a_large_input_on_disk_is_read_in_parts(kind: str, tmp_path: Path) -> None:
+    """uint8 pictures of 40 MB, which would be 160 MB as floats."""
+    pictures = np.random.default_rng(1).integers(0, 256, (10_000, 4_000), np.uint8)
+    network = lp.Sequential([lp.Input((4_000,)), lp.Rescaling(1 / 255), lp.Dense(3)])
+    network.initialize(1)
+    few = network.predict(pictures[::500].astype(np.float32))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = pictures
+        np.save(tmp_path / "x.npy", pictures)
+        x = file["x"] if kind == "h5py" else np.load(tmp_path / "x.npy", mmap_mode="r")
+        tracemalloc.start()
+        try:
+            y = network.predict(x)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    np.testing.assert_allclose(y[::500], few, rtol=1e-4, atol=1e-5)
+    assert peak < 35 << 20

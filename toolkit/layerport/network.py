@@ -34,6 +34,7 @@ from layerport.dim import same_extent
 from layerport.errors import LayerportError, ShapeError
 from layerport.graph import Graph
 from layerport.layer import Layer, declared_shape, flat, map_leaves
+from layerport.lazy import is_lazy
 from layerport.op import NDArray
 from layerport.recording import Recording, arrays_of
 from layerport.tensor import Tensor
@@ -252,7 +253,8 @@ class Network(Trainable, Layer):
 
         Parameters
         ----------
-        x : an array, a list in the order of `inputs`, or a dict by name.
+        x : an array, a list in the order of `inputs`, or a dict by name. Memory-mapped arrays and
+            data sets of h5py are read in parts.
         batch_size : how many samples at once; None lets the engine choose.
         threads : how many threads share a large batch; None takes one for each processor.
 
@@ -274,7 +276,7 @@ class Network(Trainable, Layer):
             self._run_with = [(t, name, array) for t in tables for name, array in t.items()]
         outputs = self._runner.repeat(x) if batch_size is None else None
         if outputs is None:
-            outputs = self._runner.predict(self.feeds(x), batch_size, threads)
+            outputs = self._runner.predict(self._given(x), batch_size, threads)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def profile(
@@ -307,24 +309,30 @@ class Network(Trainable, Layer):
 
     def feeds(self, x: Any) -> dict[str, NDArray]:
         """The arrays of `x` by the names of the inputs, checked and in the inputs' dtypes."""
+        given = self._given(x)
+        return {port.name: np.asarray(given[port.name], port.dtype) for port in self.inputs}
+
+    def _given(self, x: Any) -> dict[str, Any]:
+        """The arrays of `x` by the names of the inputs, checked; what is on disk stays there."""
         ports = self.inputs
         named = by_name(x, [port.name for port in ports])
-        feeds = {}
+        given = {}
         for port in ports:
-            array = np.asarray(named[port.name])
+            thing = named[port.name]
+            array = thing if is_lazy(thing) else np.asarray(thing)
             if array.dtype.kind not in "biuf":
                 raise ShapeError(f"input {port.name!r}: cannot be made of {array.dtype} values")
             check_port(port, array.shape)
-            feeds[port.name] = array if array.dtype.name == port.dtype else array.astype(port.dtype)
+            given[port.name] = array
         counted = {
-            outlet.layer.name: len(feeds[outlet.layer.name])
+            outlet.layer.name: len(given[outlet.layer.name])
             for outlet in self._input_outlets
             if outlet.shape and same_extent(outlet.shape[0], BATCH)
         }
         if len(set(counted.values())) > 1:
             sizes = ", ".join(f"{name}: {count}" for name, count in counted.items())
             raise ShapeError(f"the inputs have different numbers of samples ({sizes})")
-        return feeds
+        return given
 
     def astype(self, dtype: Any) -> None:
         """Change the dtype of all layers, weights and float inputs, in place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from layerport.dim import static_shape
 from layerport.errors import LayerportError
 from layerport.numpy_engine.binding import sizes_of
 from layerport.numpy_engine.lowering import lowered
@@ -62,6 +64,7 @@ class Runner:
         self._crew = Crew(1)
         self._in_parts = is_samplewise(graph)
         states = states_of(graph)
+        self._dtypes = {value.name: value.dtype for value in graph.inputs}
         self._sliced = [v.name for v in graph.inputs if isinstance(states[v], Along)]
         self._counters = {
             value.name: np.zeros((), np.uint32)
@@ -85,7 +88,7 @@ class Runner:
 
     def predict(
         self,
-        feeds: Mapping[str, NDArray],
+        feeds: Mapping[str, Any],
         batch_size: int | None = None,
         threads: int | None = 1,
     ) -> list[NDArray]:
@@ -93,7 +96,8 @@ class Runner:
 
         Parameters
         ----------
-        feeds : exactly the inputs of the network, in its dtypes.
+        feeds : exactly the inputs of the network: arrays of numbers, or what slicing reads. Their
+            parts are converted to the network's dtypes.
         batch_size : how many samples are computed at once; None lets the engine choose.
         threads : how many threads share the parts of a large batch; None takes one for each
             processor.
@@ -107,7 +111,7 @@ class Runner:
         threads = thread_count(threads)
         feeds = {**feeds, **self._counters} if self._counters else feeds
         with self._lock:
-            sizes = sizes_of(self._graph, feeds, self._parameters)
+            sizes = sizes_of(self._graph, self._shaped(feeds), self._parameters)
             samples = sizes.get(BATCH, 0)
             part = samples
             if self._in_parts and samples > 1:
@@ -116,11 +120,11 @@ class Runner:
                 return self._run_in_parts(feeds, sizes, part, threads)
             plan = self._plan(sizes)
             if batch_size is None and len(feeds) == len(self._sliced) == 1:
-                (x,) = feeds.values()
-                self._whole = {**self._whole, (x.shape, x.dtype): plan}
+                ((name, x),) = feeds.items()
+                self._whole = {**self._whole, (x.shape, self._dtypes[name]): plan}
                 if len(self._whole) > KEPT:
                     self._whole = {}
-            return plan.run(feeds)
+            return plan.run({name: self._ready(name, rows) for name, rows in feeds.items()})
 
     def profile(self, feeds: Mapping[str, NDArray], runs: int) -> Profile:
         """The time of each operator and layer, for the first part of the inputs by name."""
@@ -133,8 +137,19 @@ class Runner:
                 feeds[name] = feeds[name][:part]
             return profile([Work(self._plan({**sizes, BATCH: part}), feeds)], runs=runs)
 
+    def _shaped(self, feeds: Mapping[str, Any]) -> dict[str, NDArray]:
+        """Arrays of the same shapes in the network's dtypes, without memory."""
+        return {
+            name: np.broadcast_to(np.zeros((), self._dtypes.get(name)), array.shape)
+            for name, array in feeds.items()
+        }
+
+    def _ready(self, name: str, rows: Any) -> NDArray:
+        """Rows of an input in the network's dtype."""
+        return np.asarray(rows, self._dtypes[name])
+
     def _run_in_parts(
-        self, feeds: Mapping[str, NDArray], sizes: Mapping[str, int], part: int, threads: int
+        self, feeds: Mapping[str, Any], sizes: Mapping[str, int], part: int, threads: int
     ) -> list[NDArray]:
         if threads != self._crew.size:
             self._crew = Crew(threads)
@@ -145,12 +160,15 @@ class Runner:
         results = [np.empty((samples, *out.shape[1:]), out.dtype) for out in plans[0].outputs]
 
         def work(plan: Plan, starts: Iterable[int]) -> None:
-            inputs = dict(feeds)
+            inputs = {
+                name: array if name in self._sliced else self._ready(name, array)
+                for name, array in feeds.items()
+            }
             for start in starts:
                 # The last part begins so early that it is as large as the others.
                 first = min(start, samples - part)
                 for name in self._sliced:
-                    inputs[name] = feeds[name][first : first + part]
+                    inputs[name] = self._ready(name, feeds[name][first : first + part])
                 if self._counters:
                     inputs[RANDOM_INPUTS[2]] = np.asarray(first, np.uint32)
                 for result, output in zip(results, plan.run(inputs, copy=False), strict=True):
@@ -179,7 +197,9 @@ class Runner:
         if key not in self._sample_bytes:
             samples = min(TRIAL, sizes[BATCH])
             trial = self._plan({**sizes, BATCH: samples})
-            self._sample_bytes[key] = max(1, -(-trial.arena_bytes // samples))
+            one = self._graph.bind({**sizes, BATCH: 1}).inputs
+            inputs = sum(math.prod(static_shape(v.shape)) * v.dtype.itemsize for v in one)
+            self._sample_bytes[key] = max(1, inputs + math.ceil(trial.arena_bytes / samples))
         most = largest_part(sizes[BATCH], self._sample_bytes[key], threads, PART_BYTES)
         count = -(-sizes[BATCH] // most)
         # Of few parts, a last one that is not full would cost much; with many, one size serves

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from layerport.errors import DataError
+from layerport.lazy import is_lazy
 from layerport.op import NDArray
 
 CHECK_BYTES = 1 << 28
@@ -73,11 +74,6 @@ class Column:
     def is_small(self) -> bool:
         """Whether looking through it costs little."""
         return int(self.array.nbytes) <= CHECK_BYTES
-
-
-def is_lazy(thing: Any) -> bool:
-    """Whether something is an array on disk that slicing reads: h5py, zarr..."""
-    return hasattr(thing, "chunks") and hasattr(thing, "shape") and hasattr(thing, "dtype")
 
 
 def as_array(thing: Any, what: str) -> Any:

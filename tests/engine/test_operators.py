@@ -91,6 +91,8 @@ CASES: dict[str, tuple[Op, list[Any]]] = {
     "BatchNormalization": (ops.BatchNormalization(), [X, (6,), (6,), (6,), "positive"]),
     "LayerNormalization": (ops.LayerNormalization(), [X, (4,), (4,)]),
     "LayerNormalization of images": (ops.LayerNormalization(1), [X, Y]),
+    "Moments": (ops.Moments((0, 2, 3)), [X]),
+    "Moments of rows": (ops.Moments((3,)), [X]),
     "LRN": (ops.LRN(3), [X]),
     "Resize": (ops.Resize(scales=(1.0, 1.0, 2.0, 3.0)), [IMAGE]),
     "Resize linear": (ops.Resize(scales=(1.0, 1.0, 2.0, 2.0), mode="linear"), [IMAGE]),

@@ -181,7 +181,7 @@ def _layer_normalized(x: Any) -> list[Any]:
 def _reductions(x: Any) -> list[Any]:
     return [
         x.sum(axis=(2, 3)), x.mean(axis=1, keepdims=True), x.max(axis=(1, 3)), x.min(axis=2),
-        np.prod(x, axis=3), x.sum(axis=(1, 2, 3)), x.mean(axis=(2, 3), keepdims=True),
+        *ops.Moments((1, 3))(x), np.prod(x, axis=3), x.sum(axis=(1, 2, 3)), x.mean(axis=(2, 3), keepdims=True),
         ops.ReduceLogSumExp((1,), keepdims=False)(x), np.argmax(x, axis=1), np.argmax(x, axis=3),
         ops.ArgMax(2, False, True)(np.round(x)), (x * x).sum(axis=1),
     ]  # fmt: skip
@@ -331,7 +331,7 @@ def _recurrences(x: Any, lengths: Any) -> list[Any]:
         product = ops.RecurrentWeightGrad()(flowed[0], traced[-2])
         # What is kept of steps behind a sequence may be anything.
         within = (np.arange(4)[:, None] < lengths[None, :]).astype(x.dtype)
-        kept = traced[-1] * within.reshape(1, 4, 1, 1, -1)
+        kept = traced[-1] * within.reshape(1, 4, 1, -1, 1)
         found += [*op(*given), *traced[:-1], kept, *flowed, product]
         found += list(kind(5, "reverse")(given[0], w[:1], r[:1]))
     return found

@@ -42,6 +42,21 @@ def test_layer_normalization_of_half_precision_keeps_its_statistics_in_single():
     np.testing.assert_allclose(mean, x.astype("f8").mean(1, keepdims=True), rtol=1e-6)
 
 
+@pytest.mark.parametrize("axes", [(0,), (0, 2), (-1, 0), (0, 1, 2)])
+def test_moments(axes):
+    x = 3 * real(4, 3, 5) + 2
+    wide = x.astype("f8")
+    moments = (wide.mean(axes, keepdims=True), wide.var(axes, keepdims=True))
+    expected = tuple(array.astype("f4") for array in moments)
+    check_op(ops.Moments(axes), x, expected=expected, dims=[("n", 3, 5)])
+
+
+def test_moments_of_half_precision_do_not_overflow():
+    mean, variance = ops.Moments((0,)).evaluate(np.full((4, 1), 1000, "f2"))
+    assert (mean.dtype, variance.dtype) == ("f2", "f2")
+    np.testing.assert_array_equal([mean[0, 0], variance[0, 0]], [1000, 0])
+
+
 def lrn(op, x):
     """The formula of ONNX's documentation, in float64."""
     wide, channels = x.astype("f8"), x.shape[1]

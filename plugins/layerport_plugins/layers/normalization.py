@@ -80,29 +80,22 @@ class BatchNormalization(Layer):
     def call(self, x: Array, *, training: bool = False) -> Array:
         axis = self.axis % x.ndim
         y = np.moveaxis(x, axis, 1) if axis != 1 else x
-        y = self._by_batch(y) if training and self.trainable else self._by_averages(y)
+        y = self._normalized(y, *self._statistics(y, training=training))
         return np.moveaxis(y, 1, axis) if axis != 1 else y
 
-    def _by_averages(self, x: Array) -> Array:
+    def _statistics(self, x: Array, *, training: bool) -> tuple[Array, Array]:
+        if not (training and self.trainable):
+            return self.moving_mean, self.moving_variance
+        mean, variance = ops.Moments((0, *range(2, x.ndim)))(x)
+        self._keep("moving_mean", mean)
+        self._keep("moving_variance", variance)
+        return mean.reshape(-1), variance.reshape(-1)
+
+    def _normalized(self, x: Array, mean: Array, variance: Array) -> Array:
         features = self.moving_mean.shape
         gamma = self.gamma if self.scale else np.ones(features)
         beta = self.beta if self.center else np.zeros(features)
-        op = ops.BatchNormalization(epsilon=self.epsilon)
-        return op(x, gamma, beta, self.moving_mean, self.moving_variance)
-
-    def _by_batch(self, x: Array) -> Array:
-        axes = (0, *range(2, x.ndim))
-        mean = np.mean(x, axis=axes, keepdims=True)
-        deviation = x - mean
-        variance = np.mean(deviation * deviation, axis=axes, keepdims=True)
-        self._keep("moving_mean", mean)
-        self._keep("moving_variance", variance)
-        shape = (-1,) + (1,) * (x.ndim - 2)
-        factor = 1.0 / np.sqrt(variance + self.epsilon)
-        if self.scale:
-            factor = factor * self.gamma.reshape(shape)
-        y = deviation * factor
-        return y + self.beta.reshape(shape) if self.center else y
+        return ops.BatchNormalization(epsilon=self.epsilon)(x, gamma, beta, mean, variance)
 
     def _keep(self, name: str, statistic: Array) -> None:
         before = getattr(self, name)

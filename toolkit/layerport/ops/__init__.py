@@ -93,6 +93,7 @@ from layerport.ops.loss import (
     sparse_softmax_cross_entropy,
 )
 from layerport.ops.matmul import Gemm, MatMul
+from layerport.ops.moments import Moments
 from layerport.ops.normalization import (
     LRN,
     BatchNormalization,
@@ -250,6 +251,7 @@ __all__ = [
     "Min",
     "Mish",
     "Mod",
+    "Moments",
     "Mul",
     "Neg",
     "Not",

@@ -158,3 +158,27 @@ def test_unknown_losses_are_named_with_a_guess() -> None:
 def test_wrong_arguments_are_refused(make: Any) -> None:
     with pytest.raises(LayerportError):
         make()
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+def test_steps_that_are_masked_do_not_count(reduction: str) -> None:
+    """As Keras 3: the mean is taken over the steps that count (`losses/loss.py`, apply_mask)."""
+    network = lp.Sequential(
+        [lp.Input((5, 2)), lp.Masking(), lp.SimpleRNN(3, return_sequences=True), lp.Dense(2)]
+    )
+    network.initialize(1)
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((6, 5, 2)).astype(np.float32)
+    lengths = rng.integers(1, 6, 6)
+    counts = np.arange(5) < lengths[:, None]
+    x[~counts] = 0
+    y, weights = rng.standard_normal((6, 5, 2)), rng.random((6, 5))
+    errors = ((network.predict(x).astype(np.float64) - y) ** 2).mean(-1)
+    loss = lp.MeanSquaredError(reduction=reduction)
+    for given, weighted in ((None, errors), (weights, errors * weights)):
+        total = weighted[counts].sum()
+        want = total if reduction == "sum" else total / counts.sum()
+        got = network.evaluate(x, y, loss=loss, metrics=["mse"], sample_weight=given, batch_size=6)
+        np.testing.assert_allclose(got["loss"], want, rtol=1e-5)
+        np.testing.assert_allclose(got["mse"], errors[counts].mean(), rtol=1e-5)
+    network.fit(x, y, loss=loss, epochs=2, verbose=0)

@@ -52,7 +52,7 @@ def _train(case: Case, threads: int) -> tuple[lp.Network, list[float]]:
     ]
     history = network.fit(
         x if len(x) > 1 else x[0], y if len(y) > 1 else y[0], batch_size=SAMPLES, epochs=3,
-        optimizer=lp.SGD(0.01, momentum=0.9), loss="mean_squared_error", seed=3, verbose=0,
+        optimizer=lp.SGD(0.01, momentum=0.9, global_clipnorm=1.0), loss="mse", seed=3, verbose=0,
         threads=threads,
     )  # fmt: skip
     return network, history.history["loss"]

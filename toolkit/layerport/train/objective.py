@@ -20,6 +20,9 @@ from layerport.train.supervision import Supervision
 if TYPE_CHECKING:
     from layerport.network import Network
 
+_LEAST_SHARE = 1e-7
+"""Of steps that count: a batch without any has the loss 0."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:
@@ -109,12 +112,15 @@ class _Sheet:
             if taught.weight is not None:
                 shape = self._shape(taught.weight, output)
                 losses = losses * self._weights(head, shape, losses)
-            term = head.loss.reduce(losses)
+            mask = self._mask(output, losses)
+            term = head.loss.reduce(losses if mask is None else losses * mask)
+            if mask is not None and head.loss.reduction != "sum":
+                term = term / np.maximum(mask.mean(), _LEAST_SHARE)
             self.terms.append(term if head.loss_weight == 1 else term * head.loss_weight)
             if head.loss_key:
                 self._score(head.loss_key, [term], _first)
         for key, metric in head.metrics:
-            means = [_mean(value) for value in metric.measure(y_true, y_pred)]
+            means = [self._mean(value, output) for value in metric.measure(y_true, y_pred)]
             self._score(key, means, metric.result)
 
     def _shape(self, sample: Sequence[int | None], output: Tensor) -> Shape:
@@ -122,6 +128,24 @@ class _Sheet:
         known = output.shape[1:]
         rest = (known[i] if extent is None else extent for i, extent in enumerate(sample))
         return (self.batch, *rest)
+
+    def _mask(self, output: Tensor, values: Tensor) -> Tensor | None:
+        """1 for the values of steps that count and 0 for others; None where all of them do."""
+        mask = self.recording.mask_of(output)
+        if mask is None or mask.ndim > values.ndim:
+            return None
+        made: Tensor = mask.astype(values.dtype)
+        return made.reshape(made.shape + (1,) * (values.ndim - made.ndim))
+
+    def _mean(self, values: Tensor, output: Tensor) -> Tensor:
+        """The mean over the steps that count."""
+        values = values.astype(values.builder.float_dtype)
+        mask = self._mask(output, values)
+        if mask is None:
+            made: Tensor = values.mean()
+        else:
+            made = (values * mask).mean() / np.maximum(mask.mean(), _LEAST_SHARE)
+        return made
 
     def _weights(self, head: Head, shape: Shape, losses: Tensor) -> Tensor:
         name = f"sample_weight/{head.output}"
@@ -160,11 +184,6 @@ def _penalties(recording: Recording) -> list[Any]:
         if penalty is not None and weight.trainable and layer not in recording.frozen:
             found.append(penalty(recording.weights_of(layer)[name]))
     return found
-
-
-def _mean(values: Tensor) -> Tensor:
-    made: Tensor = values.astype(values.builder.float_dtype).mean()
-    return made
 
 
 def _first(means: Sequence[float]) -> float:

@@ -138,7 +138,7 @@ def main() -> None:
 
     options.out.mkdir(parents=True, exist_ok=True)
     net.labels = [str(digit) for digit in range(10)]
-    for suffix in (".json", ".h5", ".onnx", ".mjs"):
+    for suffix in (".json", ".h5", ".onnx", ".mjs", ".html"):
         print(lp.save(net, options.out / f"mnist{suffix}"))
 
 

@@ -3,7 +3,17 @@
 
 from __future__ import annotations
 
-from matrix import activations, images, joins, kinds, plain, sequences
+from matrix import (
+    activations,
+    images,
+    joins,
+    kinds,
+    operators,
+    plain,
+    recurrent,
+    sequences,
+    volumes,
+)
 from matrix.case import Case
 
 CASES: list[Case] = [
@@ -11,6 +21,9 @@ CASES: list[Case] = [
     *activations.CASES,
     *images.CASES,
     *sequences.CASES,
+    *recurrent.CASES,
+    *volumes.CASES,
     *joins.CASES,
     *kinds.CASES,
+    *operators.CASES,
 ]

@@ -139,3 +139,111 @@ def layer_norm(x: F64, gamma: F64, beta: F64) -> F64:
     mean = x.mean(-1, keepdims=True)
     variance = ((x - mean) ** 2).mean(-1, keepdims=True)
     return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+
+
+def along_depth(x: F64, size: int, stride: int, same: bool, fill: float,
+                of: Callable[[F64, int], F64], join: Callable[..., F64]) -> F64:  # fmt: skip
+    """A window over the depth of x (n, d, h, w, c): `of` slices and their places in it, joined."""
+    if same:
+        pads = same_pads(x.shape[1], size, stride)
+        x = np.pad(x, [(0, 0), pads, (0, 0), (0, 0), (0, 0)], constant_values=fill)
+    starts = range(0, x.shape[1] - size + 1, stride)
+    made = [join([of(x[:, at + k], k) for k in range(size)], axis=0) for at in starts]
+    return np.stack(made, 1)
+
+
+def conv3d(x: F64, kernel: F64, bias: F64, stride: int = 1, same: bool = False) -> F64:
+    def of(part: F64, k: int) -> F64:
+        return conv2d(part, kernel[k], 0.0, (stride, stride), same)
+
+    return along_depth(x, len(kernel), stride, same, 0.0, of, np.sum) + bias
+
+
+def max_pool3d(x: F64, size: int, stride: int, same: bool = False) -> F64:
+    def of(part: F64, k: int) -> F64:
+        return max_pool(part, (size, size), (stride, stride), same)
+
+    return along_depth(x, size, stride, same, -np.inf, of, np.max)
+
+
+def average_pool3d(x: F64, size: int, stride: int) -> F64:
+    def of(part: F64, k: int) -> F64:
+        return average_pool(part, (size, size), (stride, stride))
+
+    return along_depth(x, size, stride, False, 0.0, of, np.mean)
+
+
+def conv_transpose(x: F64, kernel: F64, bias: F64 | float, stride: int, same: bool = False) -> F64:
+    """Each element adds its window (..., filters, c) to the result; "same" cuts the surplus off."""
+    size, extents = kernel.shape[:-2], x.shape[1:-1]
+    whole = [(e - 1) * stride + max(k, stride) for e, k in zip(extents, size, strict=True)]
+    made = np.zeros((len(x), *whole, kernel.shape[-2]))
+    for place in np.ndindex(*extents):
+        for tap in np.ndindex(*size):
+            at = tuple(p * stride + t for p, t in zip(place, tap, strict=True))
+            made[(slice(None), *at)] += x[(slice(None), *place)] @ kernel[tap].T
+    if same:
+        for axis, (extent, k) in enumerate(zip(extents, size, strict=True), 1):
+            begin = max(k - stride, 0) // 2
+            made = made.take(range(begin, begin + extent * stride), axis)
+    return made + bias
+
+
+Step = Callable[..., list[F64]]
+
+
+def simple_rnn(x: F64, states: list[F64], kernel: F64, recurrent: F64, bias: F64) -> list[F64]:
+    return [np.tanh(x @ kernel + states[0] @ recurrent + bias)]
+
+
+def lstm(x: F64, states: list[F64], kernel: F64, recurrent: F64, bias: F64) -> list[F64]:
+    h, c = states
+    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, -1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return [sigmoid(o) * np.tanh(c), c]
+
+
+def gru(x: F64, states: list[F64], kernel: F64, recurrent: F64, bias: F64) -> list[F64]:
+    """With two biases the reset gate applies behind the recurrent product, otherwise before it."""
+    (h,) = states
+    after = bias.ndim == 2
+    own, inner = bias if after else (bias, np.zeros_like(bias))
+    (xz, xr, xn), (hz, hr, hn) = (
+        np.split(a, 3, -1) for a in (x @ kernel + own, h @ recurrent + inner)
+    )
+    z, r = sigmoid(xz + hz), sigmoid(xr + hr)
+    inside = r * hn if after else (r * h) @ np.split(recurrent, 3, -1)[2]
+    return [z * h + (1 - z) * np.tanh(xn + inside)]
+
+
+def recur(step: Step, x: F64, weights: list[F64], states: int = 1, mask: F64 | None = None,
+          start: list[F64] | None = None) -> tuple[F64, list[F64]]:  # fmt: skip
+    """The results of all steps of x (n, steps, features), and the last states; where a step is
+    masked everything stays as it was."""
+    now = start or [np.zeros((len(x), weights[1].shape[0]))] * states
+    made = []
+    for place in range(x.shape[1]):
+        new = step(x[:, place], now, *weights)
+        if mask is not None:
+            new = [np.where(mask[:, place, None], a, b) for a, b in zip(new, now, strict=True)]
+        now = new
+        made.append(now[0])
+    return np.stack(made, 1), now
+
+
+def attention(query: F64, key: F64, value: F64, allowed: F64 | None = None) -> F64:
+    """(..., queries, width) of the values, weighed by the softmax of products."""
+    scores = query @ np.swapaxes(key, -1, -2)
+    return softmax(scores if allowed is None else np.where(allowed, scores, -np.inf)) @ value
+
+
+def multi_head(query: F64, value: F64, weights: list[F64], causal: bool = False) -> F64:
+    """Weights of queries, keys, values (features, heads, width) and of the result."""
+    qk, qb, kk, kb, vk, vb, ok, ob = weights
+    q, k, v = (
+        np.einsum("nsf,fhw->nhsw", x, kernel) + bias[:, None]
+        for x, kernel, bias in ((query, qk, qb), (value, kk, kb), (value, vk, vb))
+    )
+    allowed = np.tri(query.shape[1], value.shape[1], dtype=bool) if causal else None
+    heads = attention(q / math.sqrt(q.shape[-1]), k, v, allowed)
+    return np.einsum("nhsw,hwo->nso", heads, ok) + ob

@@ -18,6 +18,8 @@ from layerport.conversion import convert
 from layerport.format import ToolMissing, layer_classes
 from layerport.numpy_engine.reference import evaluate
 
+from matrix import operators
+
 Arrays = Sequence[np.ndarray]
 
 
@@ -120,6 +122,7 @@ def through_h5_and_onnx(network: lp.Network, inputs: Arrays, folder: Path) -> Ar
 ONE_SIZE = dict.fromkeys(
     ("any size", "any size strided", "any length"), "printed code has one size of image"
 )
+NO_LAYERS = {case.name: "Keras has no layers for operators" for case in operators.CASES}
 FLOAT32 = 1e-5
 """What is computed in float32 reaches this."""
 
@@ -130,14 +133,20 @@ RUNTIMES = (
     Runtime("json v2", cycle(".json", version=2)),
     Runtime("json v2 numbers", cycle(".json", version=2, encoding="numbers")),
     Runtime("onnx", cycle(".onnx")),
-    Runtime("hdf5", cycle(".h5")),
-    Runtime("h5 onnx h5", through_h5_and_onnx),
+    Runtime("hdf5", cycle(".h5"), unsupported=NO_LAYERS),
+    Runtime("h5 onnx h5", through_h5_and_onnx, unsupported=NO_LAYERS),
     Runtime(
         "onnxruntime",
         onnxruntime,
         unsupported={"double precision images": "onnxruntime has no Conv of doubles"},
     ),
     Runtime("node", exported(".mjs", engine="js"), unsupported=ONE_SIZE, tolerance=FLOAT32),
+    Runtime(
+        "wasm in node",
+        exported(".mjs", engine="wasm"),
+        unsupported=ONE_SIZE,
+        tolerance=FLOAT32,
+    ),
     Runtime("wasm", exported(".wasm"), unsupported=ONE_SIZE, tolerance=FLOAT32),
     Runtime("c", exported(".c"), unsupported=ONE_SIZE, tolerance=FLOAT32),
 )

@@ -22,8 +22,19 @@ from layerport.loops.walk import expressions, statements, substitute
 
 
 def canonical(body: Sequence[Statement]) -> Body:
-    """The same computation with sums in memory order and neighbouring loops merged."""
-    return merge_loops(order_sums(body))
+    """The same computation: sums in memory order, neighbouring loops merged, empty ones gone."""
+    return merge_loops(order_sums(without_empty_loops(body)))
+
+
+def without_empty_loops(body: Sequence[Statement]) -> Body:
+    """Loops whose results nobody reads have nothing left in them."""
+    kept = (
+        replace(statement, body=without_empty_loops(statement.body))
+        if isinstance(statement, For)
+        else statement
+        for statement in body
+    )
+    return tuple(part for part in kept if not isinstance(part, For) or part.body)
 
 
 def order_sums(body: Sequence[Statement]) -> Body:

@@ -274,7 +274,7 @@ def _along_axis(node: Node, operands: Sequence[State]) -> State:
 
 
 _SEQUENCE, _STATE, _RESULTS = Along(1), Along(1), Along(2)
-_STEPS, _TRACE = Along(3), Along(4)
+_STEPS, _TRACE = Along(2), Along(3)
 """Where recurrent operators, in layout 0, have the samples."""
 
 
@@ -303,7 +303,10 @@ def _recurrence_grad(node: Node, operands: Sequence[State]) -> State | list[Stat
 
 
 def _recurrent_weight_grad(node: Node, operands: Sequence[State]) -> State:
-    return Kind.TOTAL if set(operands) == {_STEPS} else Kind.MIXED
+    slopes, steps = operands
+    sequence = len(_shape(node, 1)) == 3
+    alike = (slopes, steps) == (_STEPS, _SEQUENCE if sequence else _STEPS)
+    return Kind.TOTAL if alike else Kind.MIXED
 
 
 def _cross_entropy(node: Node, operands: Sequence[State]) -> State | list[State]:

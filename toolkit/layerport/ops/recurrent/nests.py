@@ -156,7 +156,7 @@ class _Forward(_Run):
     def _trace(self, n: Index, j: Index, *values: Operand) -> None:
         if self.kept:
             for block, value in enumerate(values):
-                self.kept[1][self.direction, self.time, block, j, n] = value
+                self.kept[1][self.direction, self.time, block, n, j] = value
 
     def _rnn(self) -> None:
         self._sum(self.sums, 0, 1, state=self.hidden)
@@ -209,32 +209,27 @@ class _Forward(_Run):
             o = nest.let(activated(gate, sums[n, units + j] + peep(1, j, after)))
             squashed = nest.let(activated(squash, after))
             cells[n, j] = after
-            self._trace(n, j, o, i, f, c, before, squashed)
+            self._trace(n, j, squashed, o, f, i, c, before)
             self._finish(n, j, o * squashed)
 
     def _keep_state(self) -> None:
         """The state before a step, for the gradients of weights."""
         if self.kept:
             with self.each() as (n, j):
-                row = self.beside + 1 + j
-                self.kept[0][self.direction, row, self.time, n] = self.hidden[n, j]
+                column = self.beside + 1 + j
+                self.kept[0][self.direction, self.time, n, column] = self.hidden[n, j]
 
     def _keep_inputs(self) -> None:
-        """The inputs, ones for the bias, and zeros up to the width of the result."""
+        """The inputs, and ones for the bias."""
         if not self.kept:
             return
         nest, d, kept = self.nest, self.direction, self.kept[0]
-        (width,) = static_extents(kept.shape[1:2])
-        used = self.beside + 1 + self.units
         with nest.loop(self.count) as time, nest.loop(self.samples, parallel=True) as n:
             self.time = time
             if self.beside:
                 with nest.loop(self.beside, parallel=True) as k:
-                    kept[d, k, time, n] = self.inside(n, self.x[time, n, k], 0.0)
-            kept[d, self.beside, time, n] = 1.0
-            if used < width:
-                with nest.loop(width - used, parallel=True) as k:
-                    kept[d, k + used, time, n] = 0.0
+                    kept[d, time, n, k] = self.inside(n, self.x[time, n, k], 0.0)
+            kept[d, time, n, self.beside] = 1.0
 
 
 class _Backward(_Run):
@@ -246,7 +241,7 @@ class _Backward(_Run):
         self.peepholes, self.dy = nest.optional(3), nest.optional(4)
         self.last = [nest.optional(5 + place) for place in range(op.states)]
         self.slopes, *self.initial = nest.outputs
-        _, self.count, _, self.units, self.samples = self.trace.shape  # type: ignore[assignment]
+        _, self.count, _, self.samples, self.units = self.trace.shape  # type: ignore[assignment]
 
     def write(self) -> None:
         """All statements."""
@@ -272,7 +267,7 @@ class _Backward(_Run):
         return lambda n, j: state[self.direction, n, j]
 
     def _block(self, block: int, n: Index, j: Index) -> Any:
-        return self.nest.let(self.trace[self.direction, self.time, block, j, n])
+        return self.nest.let(self.trace[self.direction, self.time, block, n, j])
 
     def _incoming(self, dh: Scratch, n: Index, j: Index) -> tuple[Any, Any]:
         """The gradient of the new state, and what of it passes a step that does not count."""
@@ -287,7 +282,7 @@ class _Backward(_Run):
         for block, value in enumerate(values):
             new = self.nest.let(value)
             self.sums[n, block * self.units + j] = new
-            self.slopes[self.direction, block * self.units + j, self.time, n] = new
+            self.slopes[self.direction, self.time, n, block * self.units + j] = new
 
     def _flow_back(self, dh: Scratch) -> None:
         """The gradient of the state before: slopes times R, and what passed."""
@@ -329,7 +324,7 @@ class _Backward(_Run):
                 made, r, difference = (self._block(b, n, k) for b in (0, 2, 4))
                 slope = nest.let(total * (made + difference) * derivative(gate, r))
                 self.sums[n, 2 * units + k] = slope
-                self.slopes[self.direction, 2 * units + k, self.time, n] = slope
+                self.slopes[self.direction, self.time, n, 2 * units + k] = slope
                 self.passed[n, k] = self.passed[n, k] + total * r
         self._flow_back(dh)
 
@@ -344,7 +339,7 @@ class _Backward(_Run):
         with self.each() as (n, j):
             slope, passed = self._incoming(dh, n, j)
             self.passed[n, j] = passed
-            o, i, f, c, before, squashed = (self._block(b, n, j) for b in range(6))
+            squashed, o, f, i, c, before = (self._block(b, n, j) for b in range(6))
             do = nest.let(slope * squashed * derivative(gate, o))
             old = nest.let(dc[n, j])
             total = self.inside(n, old, 0.0) + slope * o * derivative(squash, squashed)
@@ -354,7 +349,7 @@ class _Backward(_Run):
             df: Any = 0.0
             if not cell.coupled:
                 df = nest.let(flow * before * derivative(gate, f))
-            self._store(n, j, do, di, df, flow * i * derivative(candidate, c))
+            self._store(n, j, do, df, di, flow * i * derivative(candidate, c))
             back = flow * f + peep(0, j, di) + peep(2, j, df)
             dc[n, j] = back if self.lengths is None else back + self.inside(n, 0.0, old)
         self._flow_back(dh)

@@ -170,12 +170,6 @@ class Recurrent(Op):
     ) -> None:
         emit_forward(emitter, self, inputs, outputs)
 
-    def memory_order(
-        self, inputs: Sequence[NDArray | None], shape: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        # As the recurrence works: the samples innermost.
-        return (0, 1, 3, 2) if len(shape) == 4 and not self.layout else tuple(range(len(shape)))
-
     def loops(self, nest: NestBuilder) -> None:
         from layerport.ops.recurrent.nests import write_forward
 
@@ -260,18 +254,12 @@ class LSTM(Recurrent):
 # As part of training --------------------------------------------------------------------
 
 
-def padded_width(features: Extent, units: Extent) -> int:
-    """The rows of what each step multiplies, up to a multiple of 16: products are faster then."""
-    features, units = static_shape((features, units))
-    return -(-(laid_beside(features) + 1 + units) // 16) * 16
-
-
 class _Traced(Recurrent):
     """Keeps what the gradient reads, as two more results.
 
-    steps (directions, features + 1 + units and zeros, steps, samples): what is multiplied with the
-    weights, without features where there are many; and trace (directions, steps, blocks, units,
-    samples): see `cells`.
+    steps (directions, steps, samples, features + 1 + units): what is multiplied with the weights,
+    without features where there are many; and trace (directions, steps, blocks, samples, units):
+    see `cells`.
     """
 
     domain: ClassVar[str] = OURS
@@ -281,21 +269,11 @@ class _Traced(Recurrent):
         steps, samples = x.shape[:2] if self.layout == 0 else (x.shape[1], x.shape[0])
         r = operands[1]
         assert r is not None
-        units = r.shape[2]
+        features, units = static_shape((x.shape[2], r.shape[2]))
         (cell, *_) = self.cells()
-        kept: Shape = (self.directions, padded_width(x.shape[2], units), steps, samples)
-        trace: Shape = (self.directions, steps, cell.trace, units, samples)
+        kept: Shape = (self.directions, steps, samples, laid_beside(features) + 1 + units)
+        trace: Shape = (self.directions, steps, cell.trace, samples, units)
         return [*types, TensorType(kept, x.dtype), TensorType(trace, x.dtype)]
-
-    def memory_order(
-        self, inputs: Sequence[NDArray | None], shape: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        x, r = inputs[0], inputs[2]
-        assert x is not None
-        assert r is not None
-        if shape[:2] == (self.directions, padded_width(x.shape[2], r.shape[2])):
-            return tuple(range(len(shape)))  # the steps
-        return super().memory_order(inputs, shape)
 
     def gradient(self, dy: Any, y: Any, *operands: Any) -> Sequence[Any]:
         back = _BACK[type(self)](**self.attributes)
@@ -321,7 +299,7 @@ class RecurrentGrad(Recurrent):
     """The way back through time, step by step.
 
     Operands are R, the trace, sequence_lens, P, and the gradients of Y, Y_h and Y_c, any of these
-    four and five absent. Results are the slopes (directions, gates * units, steps, samples), the
+    four and five absent. Results are the slopes (directions, steps, samples, gates * units), the
     gradients of the sums before the activations, and those of the initial states.
     """
 
@@ -330,19 +308,14 @@ class RecurrentGrad(Recurrent):
     def infer(self, *operands: Value | None, **kwargs: Any) -> Sequence[TensorType]:
         trace = operands[1]
         assert trace is not None
-        directions, steps, _, units, samples = trace.shape
+        directions, steps, _, samples, units = trace.shape
         (cell, *_) = self.cells()
-        slopes: Shape = (directions, cell.gates * units, steps, samples)
+        slopes: Shape = (directions, steps, samples, cell.gates * units)
         state = TensorType((directions, samples, units), trace.dtype)
         return [TensorType(slopes, trace.dtype), *[state] * self.states]
 
     def simplify(self, build: Builder, *inputs: Value | None) -> Sequence[Value] | None:
         return None
-
-    def memory_order(
-        self, inputs: Sequence[NDArray | None], shape: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        return tuple(range(len(shape)))
 
     def emit(
         self, emitter: Emitter, inputs: Sequence[NDArray | None], outputs: Sequence[NDArray]
@@ -357,61 +330,56 @@ class RecurrentGrad(Recurrent):
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentWeightGrad(Op):
-    """Slopes (directions, m, steps, samples) times steps (directions, n, steps, samples), by rows.
+    """The gradients (directions, n, m) of all weights of a recurrence.
 
-    Or times one sequence (steps, samples, n) for all directions. The gradients of all weights of a
-    recurrence.
+    What was multiplied with them, steps (directions, steps, samples, n) or one sequence (steps,
+    samples, n) for all directions, times slopes (directions, steps, samples, m).
     """
 
     domain: ClassVar[str] = OURS
 
     def infer(self, slopes: Value, steps: Value) -> Sequence[TensorType]:
-        sequence = steps.ndim == 3
-        others = steps.shape[:2] if sequence else (steps.shape[0], *steps.shape[2:])
-        wanted = slopes.shape[2:] if sequence else (slopes.shape[0], *slopes.shape[2:])
-        if slopes.ndim != 4 or not same_shape(others, wanted):
+        of_all = (slopes.shape[0], *steps.shape) if steps.ndim == 3 else steps.shape
+        if slopes.ndim != 4 or not same_shape(of_all[:-1], slopes.shape[:-1]):
             raise ShapeError(f"{slopes.shape} and {steps.shape} have other steps or samples")
-        rows = steps.shape[2 if sequence else 1]
-        shape = (slopes.shape[0], slopes.shape[1], rows)
+        shape = (slopes.shape[0], steps.shape[-1], slopes.shape[3])
         return [TensorType(shape, common_dtype(slopes, steps))]
 
     def evaluate(self, slopes: NDArray, steps: NDArray) -> NDArray:
-        terms = "dmtb,tbn->dmn" if steps.ndim == 3 else "dmtb,dntb->dmn"
-        return np.asarray(np.einsum(terms, slopes, steps, optimize=True))
+        return np.asarray(np.matmul(_as_rows(steps).swapaxes(-1, -2), _as_rows(slopes)))
 
     def emit(self, emitter: Emitter, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> None:
-        slopes, steps = inputs
-        sequence = None
-        if steps.ndim == 3:
-            sequence = emitter.temp(steps.shape, steps.dtype)
-            emitter.copy(sequence, steps)
-            sequence = sequence.reshape(-1, steps.shape[2])
+        slopes, steps = (_as_rows(_dense(emitter, array)) for array in inputs)
         for direction, out in enumerate(outputs[0]):
-            a = _as_rows(emitter, slopes[direction])
-            b = _as_rows(emitter, steps[direction]).T if sequence is None else sequence
-            emitter.matmul(a, b, out)
+            of_one = steps if steps.ndim == 2 else steps[direction]
+            emitter.matmul(of_one.T, slopes[direction], out)
 
     def loops(self, nest: NestBuilder) -> None:
         slopes, steps = nest.operands
 
-        def element(d: Index, m: Index, n: Index) -> Any:
+        def element(d: Index, n: Index, m: Index) -> Any:
             def term(t: Index, b: Index) -> Any:
-                return slopes[d, m, t, b] * (
-                    steps[t, b, n] if steps.ndim == 3 else steps[d, n, t, b]
-                )
+                step = steps[t, b, n] if steps.ndim == 3 else steps[d, t, b, n]
+                return step * slopes[d, t, b, m]
 
-            return nest.sum(slopes.shape[2:], term)
+            return nest.sum(slopes.shape[1:3], term)
 
         nest.each(element)
 
 
-def _as_rows(emitter: Emitter, array: NDArray) -> NDArray:
-    """(n, steps, samples) -> (n, steps * samples), copied where it must be."""
-    if not array.flags.c_contiguous:
-        through = emitter.temp(array.shape, array.dtype)
-        emitter.copy(through, array)
-        array = through
-    return array.reshape(len(array), -1)
+def _as_rows(array: NDArray) -> NDArray:
+    """(..., steps, samples, columns) -> (..., steps * samples, columns)."""
+    *outer, steps, samples, columns = array.shape
+    return array.reshape(*outer, steps * samples, columns)
+
+
+def _dense(emitter: Emitter, array: NDArray) -> NDArray:
+    """The array without gaps, copied where it must be."""
+    if array.flags.c_contiguous:
+        return array
+    through = emitter.temp(array.shape, array.dtype)
+    emitter.copy(through, array)
+    return through
 
 
 class RNNGrad(RecurrentGrad, RNN):

@@ -164,7 +164,7 @@ class ModelCheckpoint(Callback):
             self._save(epoch, logs)
 
     def _save(self, epoch: int, logs: Logs | None) -> None:
-        from layerport.format import save
+        from layerport.files import save
 
         if self.save_best_only:
             value = self._watch.value(logs)

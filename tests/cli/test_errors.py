@@ -236,7 +236,7 @@ def test_a_mistake_of_ours_is_no_traceback_either(run, known, monkeypatch) -> No
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("two lines\nof text")
 
-    monkeypatch.setattr("layerport.format.load", broken)
+    monkeypatch.setattr("layerport.files.load", broken)
     ran = run("inspect", known.path)
     assert ran.code not in range(5)
     assert "ZeroDivisionError" in ran.err

@@ -15,7 +15,8 @@ import layerport as lp
 import numpy as np
 import pytest
 from layerport.conversion import convert
-from layerport.format import ToolMissing, layer_classes
+from layerport.files import layer_classes
+from layerport.format import ToolMissing
 from layerport.numpy_engine.reference import evaluate
 
 from matrix import operators

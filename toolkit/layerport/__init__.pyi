@@ -14,12 +14,12 @@ from layerport.errors import PluginError as PluginError
 from layerport.errors import ShapeError as ShapeError
 from layerport.errors import TrainingError as TrainingError
 from layerport.errors import UnsupportedError as UnsupportedError
+from layerport.files import load as load
+from layerport.files import save as save
 from layerport.format import Format as Format
 from layerport.format import LossError as LossError
 from layerport.format import Note as Note
 from layerport.format import Report as Report
-from layerport.format import load as load
-from layerport.format import save as save
 from layerport.hookspecs import hookimpl as hookimpl
 from layerport.layer import Array as Array
 from layerport.layer import InputShape as InputShape

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from layerport.format import Report, check_target, load, refuse_losses, saving
+from layerport.files import check_target, load, refuse_losses, saving
+from layerport.format import Report
 from layerport.limits import Limits
 from layerport.verification import Method, VerificationError, verify_file
 

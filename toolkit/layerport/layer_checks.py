@@ -13,7 +13,7 @@ import numpy as np
 
 from layerport.connections import Input
 from layerport.errors import UnsupportedError
-from layerport.format import load, save
+from layerport.files import load, save
 from layerport.gradient import gradient
 from layerport.graph import Graph, verify
 from layerport.layer import Layer

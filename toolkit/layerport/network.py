@@ -381,7 +381,7 @@ class Network(Trainable, Layer):
         ------
         ModelFileError : naming every weight that does not fit.
         """
-        from layerport.format import load_weights
+        from layerport.files import load_weights
 
         return load_weights(self, path, format)
 

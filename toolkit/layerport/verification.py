@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from layerport.errors import LayerportError, ShapeError
-from layerport.format import Format, Reference, ToolMissing, layer_classes, load
+from layerport.files import layer_classes, load
+from layerport.format import Format, Reference, ToolMissing
 from layerport.op import NDArray
 from layerport.printable import printable
 from layerport.samples import sample_inputs

@@ -27,7 +27,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Measure MODEL on the arrays x_test and y_test (or x, y) of DATA, an .npz file."""
-    from layerport.format import load
+    from layerport.files import load
 
     network = load(model, layers=layer_classes(layers))
     x, y = training_data(data, test=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @json_option
 def command(model: Path, source_format: str | None, layers: tuple[str, ...], as_json: bool) -> None:
     """Show layers, shapes, inputs and outputs of MODEL."""
-    from layerport.format import load
+    from layerport.files import load
 
     network = load(model, source_format, layer_classes(layers))
     facts = describe(network, model)

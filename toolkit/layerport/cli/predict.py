@@ -40,7 +40,7 @@ def command(
     model: Path, input: Path, output: Path | None, scale: float | None, layers: tuple[str, ...]
 ) -> None:
     """Run MODEL on the samples in INPUT (.npy, .npz, .csv, .json or .png)."""
-    from layerport.format import load
+    from layerport.files import load
 
     if output is not None and output.suffix.lower() not in WRITERS:
         raise click.BadParameter(f"outputs are written as {', '.join(WRITERS)}, not {output}")

@@ -44,7 +44,7 @@ def command(
     layers: tuple[str, ...],
 ) -> None:
     """Train MODEL on the arrays x and y (or x_train, y_train) of DATA, an .npz file."""
-    from layerport.format import check_target, load, save
+    from layerport.files import check_target, load, save
 
     target = output or model
     check_target(target)

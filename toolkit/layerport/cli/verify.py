@@ -22,7 +22,7 @@ from layerport.cli.common import COUNT, MODEL, layer_classes, layers_option, say
 def command(a: Path, b: Path, samples: int, atol: float, layers: tuple[str, ...]) -> int:
     """Compare what the model files A and B compute on the same random samples."""
     from layerport.errors import ShapeError
-    from layerport.format import load
+    from layerport.files import load
     from layerport.verification import Verification, verify
 
     classes = layer_classes(layers)

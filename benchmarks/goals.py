@@ -56,7 +56,7 @@ GOALS: tuple[Goal, ...] = (
     *_target("js", "tfjs-cpu", 1, m1=7.0, m2=4.5),
     *_target("c", "onnxruntime", 1, m1=3.0, m2=1.6),
     *_target("c", "onnxruntime", 128, m1=0.85, m2=1.3),
-    *_target("c", "emx", 1, m1=10.0, m2=4.0),
+    *_target("c-o3", "emx", 1, m1=10.0, m2=4.0),
 )
 
 

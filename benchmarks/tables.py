@@ -66,7 +66,7 @@ def markdown(results: Results, titles: Mapping[str, str]) -> str:
             tables = _frameworks(chosen, titles)
         else:
             tables = _programs(chosen, results.sizes if mode == "targets" else {}, titles)
-        parts += [*tables, _goal_list(chosen, titles)]
+        parts += [*tables, _absent_list(chosen, titles), _goal_list(chosen, titles)]
     parts.append(_networks())
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
@@ -143,6 +143,18 @@ def _costs(size: Mapping[str, Any] | None) -> list[str]:
         return ["", ""]
     cold = "" if size["cold"] is None else f"{size['cold']:.0f} ms"
     return [f"{size['code'] / 1000:,.1f} KB", cold]
+
+
+def _absent_list(rows: Iterable[Row], titles: Mapping[str, str]) -> str:
+    """What was not measured, and why."""
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        for name, why in row.absent.items():
+            reasons.setdefault((titles[name], why), {})[row.network] = None
+    if not reasons:
+        return ""
+    lines = [f"- {title} ({', '.join(found)}): {why}" for (title, why), found in reasons.items()]
+    return "Not measured:\n\n" + "\n".join(lines)
 
 
 # Goals ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import Effort, Row, in_turns, prepare
 from benchmarks.networks import NETWORKS
-from benchmarks.process import Worker, environment, pin
+from benchmarks.process import ContenderError, Worker, environment, pin
 from benchmarks.targets import javascript, native
 from benchmarks.targets.model import Model, write_model
 from benchmarks.targets.target import NotHere, Program, Target
@@ -90,9 +90,15 @@ class Programs:
         workers: dict[str, Worker] = {}
         try:
             for name, program in self._programs.items():
-                workers[name] = Worker(program.command, threads=1)
-                if program.build:
-                    workers[name].ask(program.build)
+                worker = Worker(program.command, threads=1)
+                try:
+                    if program.build:
+                        worker.ask(program.build)
+                except ContenderError as reason:
+                    self.absent[name] = str(reason)
+                    worker.close()
+                else:
+                    workers[name] = worker
             for batch in batches:
                 row = Row(self.mode, self.network, batch, 1, absent=dict(self.absent))
                 work = "infer" if self.mode == "targets" else "train"
@@ -124,9 +130,11 @@ def versions() -> dict[str, str]:
         description = javascript.PACKAGES / "node_modules" / package / "package.json"
         if description.exists():
             found[package] = json.loads(description.read_text(encoding="utf-8"))["version"]
-    for package in ("onnxruntime", "emx-onnx-cgen"):
+    for package in ("onnxruntime", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
+    if emx := native.emx_version():
+        found["emx-onnx-cgen"] = emx
     return found
 
 

@@ -29,12 +29,14 @@ class Model:
     Attributes
     ----------
     network : as layerport has it, channels last.
-    folder : holds samples.f32, model.json, weights.f32 and, made by another network of the same
-        kind, channels first, onnx/model.onnx; beside each the outputs, expected.f32.
+    channels_first : another one of the same kind, as ONNX has it.
+    folder : holds samples.f32, model.json, weights.f32 and onnx/model.onnx, which is
+        `channels_first`; beside each the outputs, expected.f32.
     """
 
     spec: spec.Network
     network: lp.Network
+    channels_first: lp.Network
     folder: Path
 
     @property
@@ -58,9 +60,9 @@ def write_model(network: spec.Network, folder: Path, data: Path | None) -> Model
     samples = samples_for(network, data)
     x = samples.x[:LARGEST_BATCH]
     made = _with_biases(build(network))
-    model = Model(network, made, folder)
-    model.onnx_folder.mkdir(parents=True)
     first = _with_biases(build(network, channels_first=True))
+    model = Model(network, made, first, folder)
+    model.onnx_folder.mkdir(parents=True)
     lp.save(first, model.onnx_folder / "model.onnx")
     _write_floats(folder, x, made.predict(x))
     _write_floats(model.onnx_folder, channels_first(x), first.predict(channels_first(x)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 import layerport as lp
 
 from benchmarks.contenders import CONTENDERS, OURS
+from benchmarks.targets import torch_file
 from benchmarks.targets.model import LARGEST_BATCH, Model
 from benchmarks.targets.target import NotHere, Program, Target
 
@@ -36,30 +39,30 @@ void host_predict(const float *x, float *y, int n)
 """
 
 
-def exported(model: Model) -> Program:
-    """The C that layerport writes, with -O2."""
-    if "c" not in lp.default_registry().formats:
-        raise NotHere("there is no format c yet")
-    folder = model.folder / "c"
-    folder.mkdir()
+def exported(flags: Sequence[str], model: Model) -> Program:
+    """The C that layerport writes."""
+    folder = _folder("c", flags, model)
     lp.save(model.network, folder / "model.c")
     (folder / "adapter.c").write_text(LAYERPORT_ADAPTER, encoding="ascii")
-    binary = compile_host(model, folder, ["model.c", "adapter.c"], ["-O2"])
-    return Program([binary, str(model.folder)])
+    binary = compile_host(model, folder, ["model.c", "adapter.c"], flags)
+    return Program([binary, str(model.folder)], download=_linked(folder, flags),
+                   weight_bytes=model.weight_bytes)  # fmt: skip
 
 
-def emx(flags: Sequence[str], model: Model) -> Program:
-    """The C that emx-onnx-cgen writes for fixed batches of 1 and of many."""
-    tool = Path(sys.executable).with_name("emx-onnx-cgen")
-    if not tool.exists():
-        raise NotHere("emx-onnx-cgen is not installed")
-    folder = model.folder / "-".join(["emx", *(flag.strip("-") for flag in flags)])
-    folder.mkdir()
+def emx(flags: Sequence[str], model: Model, *, exporter: str = "pytorch") -> Program:
+    """The C that emx-onnx-cgen writes for fixed batches of 1 and of many.
+
+    Parameters
+    ----------
+    exporter : who writes the ONNX file: "pytorch", as users of it would have one, or "layerport".
+    """
+    tool = emx_tool()
+    folder = _folder(f"emx-{exporter}", flags, model)
+    onnx = _onnx(exporter, model)
     for batch in (1, LARGEST_BATCH):
         subprocess.run(
-            [tool, "compile", model.onnx_folder / "model.onnx", folder / f"model_{batch}.c",
-             "--model-name", f"model_{batch}", "--input-dim", f"batch={batch}",
-             "--large-weight-threshold", "0"],
+            [tool, "compile", onnx, folder / f"model_{batch}.c", "--model-name", f"model_{batch}",
+             "--input-dim", f"batch={batch}", "--large-weight-threshold", "0"],
             check=True, capture_output=True,
         )  # fmt: skip
     shape = model.spec.shape if len(model.spec.shape) == 1 else (1, 28, 28)
@@ -68,19 +71,78 @@ def emx(flags: Sequence[str], model: Model) -> Program:
     (folder / "adapter.c").write_text(text, encoding="ascii")
     sources = ["model_1.c", f"model_{LARGEST_BATCH}.c", "adapter.c"]
     # Both sources define the weights.
-    flags = ["-O3", *flags, "-Wl,--allow-multiple-definition"]
-    binary = compile_host(model, folder, sources, flags)
+    more = [*flags, "-Wl,--allow-multiple-definition"]
+    binary = compile_host(model, folder, sources, more)
     return Program([binary, str(model.onnx_folder)])
+
+
+def emx_tool() -> str:
+    """The program emx-onnx-cgen: of EMX_ONNX_CGEN, beside Python, or on the path."""
+    beside = Path(sys.executable).with_name("emx-onnx-cgen")
+    found = os.environ.get("EMX_ONNX_CGEN") or shutil.which(beside) or shutil.which(beside.name)
+    if found is None:
+        raise NotHere(
+            "emx-onnx-cgen is not installed (EMX_ONNX_CGEN may say where it is, in an environment "
+            "of its own)"
+        )
+    return found
+
+
+def emx_version() -> str:
+    """Its version; nothing where it is not there."""
+    try:
+        command = [str(Path(emx_tool()).with_name("python")), "-c",
+                   "import importlib.metadata as m; print(m.version('emx-onnx-cgen'))"]  # fmt: skip
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (NotHere, OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _onnx(exporter: str, model: Model) -> Path:
+    if exporter == "layerport":
+        return model.onnx_folder / "model.onnx"
+    path = model.onnx_folder / "pytorch.onnx"
+    if not path.exists():
+        if importlib.util.find_spec("torch") is None:
+            raise NotHere("PyTorch, which writes the ONNX file, is not installed")
+        torch_file.export(model.spec, model.channels_first, path)
+    return path
+
+
+def _folder(name: str, flags: Sequence[str], model: Model) -> Path:
+    folder = model.folder / "-".join([name, *(flag.strip("-") for flag in flags)])
+    folder.mkdir()
+    return folder
+
+
+def _linked(folder: Path, flags: Sequence[str]) -> list[Path]:
+    """An object file with what `model_predict` needs, so without the self-test; none if that
+    fails."""
+    whole, part = folder / "model.o", folder / "predict.o"
+    sections = ["-ffunction-sections", "-fdata-sections"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        for command in (
+            [compiler(), *flags, "-march=native", *sections, "-c", "model.c", "-o", str(whole)],
+            ["ld", "-r", "--gc-sections", "-e", "model_predict", "-s", str(whole), "-o", str(part)],
+        ):
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        return [part]
+    return []
+
+
+def compiler() -> str:
+    """The C compiler: of CC, or gcc."""
+    found = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
+    if found is None:
+        raise NotHere("there is no C compiler")
+    return found
 
 
 def compile_host(model: Model, folder: Path, sources: Sequence[str], flags: Sequence[str]) -> str:
     """Compile sources with the host; returns the program."""
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        raise NotHere("there is no C compiler")
     sizes = [f"-DFEATURES={model.features}", f"-DCLASSES={model.spec.classes}"]
     binary = folder / "program"
-    command = [compiler, *flags, "-march=native", *sizes, "-o", binary, HOST, *sources, "-lm"]
+    command = [compiler(), *flags, "-march=native", *sizes, "-o", binary, HOST, *sources, "-lm"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return str(binary)
 
@@ -95,13 +157,21 @@ def framework(contender: str, model: Model) -> Program:
     return Program([sys.executable, "-m", "benchmarks.worker"], build=build)
 
 
+_FAST = ["-O3", "-ffast-math"]
+
 TARGETS = {
-    "c": Target("layerport, C", exported),
-    "emx": Target("emx-onnx-cgen", functools.partial(emx, [])),
-    "emx-fast": Target("emx-onnx-cgen, -ffast-math", functools.partial(emx, ["-ffast-math"])),
+    "c": Target("layerport, C -O2", functools.partial(exported, ["-O2"])),
+    "c-o3": Target("layerport, C -O3", functools.partial(exported, ["-O3"])),
+    "emx": Target("emx-onnx-cgen -O3", functools.partial(emx, ["-O3"])),
+    "emx-fast": Target("emx-onnx-cgen -O3 -ffast-math", functools.partial(emx, _FAST)),
+    "emx-ours": Target(
+        "emx-onnx-cgen -O3, on layerport's ONNX",
+        functools.partial(emx, ["-O3"], exporter="layerport"),
+    ),
     "onnxruntime": Target("onnxruntime, Python", functools.partial(framework, "onnxruntime")),
     "numpy": Target("layerport, NumPy", functools.partial(framework, OURS)),
 }
+"""All with -march=native; emx-onnx-cgen gets what PyTorch exports, unless its title says more."""
 
 LEARNING = {
     "pytorch": Target("PyTorch", functools.partial(framework, "pytorch")),

@@ -92,7 +92,10 @@ def test_sums_over_samples_are_told_from_what_follows_them() -> None:
     assert state(lambda x: x.reshape(-1, 4).T @ np.tanh(x).reshape(-1, 4)) is Kind.TOTAL
     assert state(lambda x: np.sqrt(x.sum())) is Kind.LATE
     assert state(lambda x: x.sum(axis=0) + 1.0) is Kind.LATE
-    assert state(lambda x: x * x.sum()) is Kind.MIXED
+    assert state(lambda x: x * x.sum()) == Along(0)
+    assert state(lambda x: x.sum() + (x * x.sum()).sum()) is Kind.LATE
+    assert state(lambda x: ops.Moments((0, 1))(x)[1]) is Kind.LATE
+    assert state(lambda x: ops.Moments((1,))(x)[1]) == Along(0)
     assert state(lambda x: x.transpose(1, 0, 2)) == Along(1)
     assert state(lambda x: x.reshape(-1, 4)) == Along(0, 3)
     assert state(lambda x: x.transpose(1, 0, 2).reshape(-1, 4)) == Along(0, 1, 3)

@@ -14,10 +14,11 @@ from layerport.gradient import gradient
 from layerport.graph import Builder, Graph
 from layerport.numpy_engine import parts as module
 from layerport.numpy_engine.flat import flat_gradient, flat_parameter, flatten_parameters
-from layerport.numpy_engine.parts import PlanInParts, part_sizes
+from layerport.numpy_engine.parts import part_sizes
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.reference import evaluate
-from layerport.numpy_engine.split import split
+from layerport.numpy_engine.segmented import SegmentedPlan, try_out
+from layerport.numpy_engine.segments import cut
 from layerport.numpy_engine.step import compile_step
 from layerport.numpy_engine.threads import Crew
 from layerport.recording import RANDOM_INPUTS, Random
@@ -39,6 +40,30 @@ def with_random(x: Any, w: dict[str, Any], **extra: Any) -> Any:
 def mixing(x: Any, w: dict[str, Any], **extra: Any) -> Any:
     z = scores(x, w)
     return (z - z.mean(axis=0)) / np.sqrt(((z - z.mean(axis=0)) ** 2).mean(axis=0) + 0.1)
+
+
+def normalized(x: Any, w: dict[str, Any], **extra: Any) -> Any:
+    y = ops.conv(x, w["w"], w["b"])
+    mean, variance = ops.Moments((0, 2, 3))(y)
+    y = ops.relu((y - mean) / np.sqrt(variance + 1e-3))
+    y = ops.max_pool(y, 2, strides=2)
+    return y.reshape(y.shape[0], -1) @ w["v"]
+
+
+def centred(x: Any, w: dict[str, Any], **extra: Any) -> Any:
+    y = ops.relu(ops.conv(x, w["w"], w["b"]))
+    y = ops.max_pool(y - y.mean(axis=0), 2, strides=2)
+    return y.reshape(y.shape[0], -1) @ w["v"]
+
+
+MIXING: dict[str, Callable[..., Any]] = {
+    "reversed": lambda x, w, **_: scores(x, w) + scores(x[::-1], w),
+    "running sum": lambda x, w, **_: ops.cumsum(scores(x, w), 0),
+    "neighbours": lambda x, w, **_: scores(np.concatenate([x[1:], x[:1]]), w),
+    "maximum": lambda x, w, **_: scores(x, w) / np.abs(scores(x, w)).max(axis=0),
+    "gram": lambda x, w, **_: ops.softmax(scores(x, w) @ scores(x, w).T) @ scores(x, w),
+    "after statistics": lambda x, w, **_: mixing(x, w)[::-1],
+}
 
 
 def step_graph(
@@ -96,7 +121,7 @@ def run(graph: Graph, samples: int, steps: int = 3) -> tuple[list[Any], dict[str
     return outputs, parameters
 
 
-@pytest.mark.parametrize("function", [scores, with_random, mixing])
+@pytest.mark.parametrize("function", [scores, with_random, mixing, normalized, centred])
 @pytest.mark.parametrize("penalty", [0.0, 0.01])
 @pytest.mark.parametrize("samples", [1, 16, 17, 64, 100])
 def test_steps_equal_the_reference(
@@ -113,18 +138,23 @@ def test_steps_equal_the_reference(
         np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
     for name, want in updated.items():
         np.testing.assert_allclose(parameters[name], want, rtol=1e-11, atol=1e-12)
-    in_parts = function is not mixing and samples > module.TRIAL
-    assert isinstance(step.plan_for(feeds), PlanInParts if in_parts else Plan)
+    in_parts = samples > module.TRIAL
+    assert isinstance(step.plan_for(feeds), SegmentedPlan if in_parts else Plan)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("sizes", [[5, 5, 5, 5], [7, 7, 6], [19, 1], [20]])
-def test_results_do_not_depend_on_the_parts(sizes: list[int], threads: int) -> None:
-    graph = step_graph(with_random, penalty=0.01)
-    halves = split(graph)
-    assert halves is not None
+@pytest.mark.parametrize("function", [with_random, mixing, normalized])
+def test_results_do_not_depend_on_the_parts(
+    function: Callable[..., Any], sizes: list[int], threads: int
+) -> None:
+    graph = step_graph(function, penalty=0.01)
+    segments = cut(graph)
+    assert segments is not None
     feeds, parameters = arrays(20)
-    plan = PlanInParts(halves, parameters, {"batch": 20}, sizes, Crew(threads))
+    trial = try_out(segments, parameters, {"batch": 20}, 4)
+    parts = [sizes] * len(segments.segments)
+    plan = SegmentedPlan(segments, parameters, {"batch": 20}, parts, trial.orders, Crew(threads))
     for _ in range(3):
         outputs = plan.run(feeds)
     wanted, updated = run(graph, 20)
@@ -134,17 +164,33 @@ def test_results_do_not_depend_on_the_parts(sizes: list[int], threads: int) -> N
         np.testing.assert_allclose(parameters[name], want, rtol=1e-11, atol=1e-12)
 
 
-def test_graphs_that_mix_samples_are_never_split() -> None:
-    assert split(step_graph(mixing)) is None
-    assert split(step_graph(scores)) is not None
+@pytest.mark.parametrize("name", MIXING)
+def test_graphs_that_mix_samples_otherwise_are_left_whole(name: str) -> None:
+    graph = step_graph(MIXING[name])
+    assert cut(graph) is None
+    feeds, parameters = arrays(100)
+    assert isinstance(compile_step(graph, parameters).plan_for(feeds), Plan)
+
+
+def test_a_reduction_over_the_batch_begins_a_segment() -> None:
+    def segments(function: Callable[..., Any]) -> int:
+        found = cut(step_graph(function))
+        assert found is not None
+        return len(found.segments)
+
+    assert segments(scores) == 1
+    assert segments(normalized) == 3  # statistics, their gradients, gradients of weights
+    assert segments(centred) == 3
+    assert segments(mixing) > 3  # the variance follows the mean
 
 
 def test_steps_are_repeatable_for_a_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("layerport.numpy_engine.step.PART_BYTES", 60_000)
     found = []
+    graph = step_graph(lambda x, w, **extra: with_random(x, w, **extra) + normalized(x, w))
     for _ in range(2):
         feeds, parameters = arrays(100)
-        step = compile_step(step_graph(with_random), parameters, threads=2)
+        step = compile_step(graph, parameters, threads=2)
         for _ in range(4):
             step(feeds)
         found.append(parameters["flat"])
@@ -205,3 +251,22 @@ def test_gradients_of_a_flat_parameter_are_one_vector() -> None:
 def test_flat_vectors_have_one_dtype() -> None:
     with pytest.raises(ShapeError, match="one dtype"):
         flatten_parameters({"a": np.zeros(2), "b": np.zeros(2, np.float32)})
+
+
+def test_statistics_of_parts_are_put_together_without_cancelling() -> None:
+    """Numbers far from 0, whose parts differ: the mean of squares would lose all digits."""
+    build = Builder()
+    x = Tensor(build, build.input("x", (Dim("batch"), 3), "float32"))
+    mean, variance = ops.Moments((0,))(x)
+    graph = build.finish([mean.value, variance.value])
+    segments = cut(graph)
+    assert segments is not None
+    numbers = np.random.default_rng(1).standard_normal((96, 3)) + np.linspace(-1, 1, 96)[:, None]
+    array = (numbers + 3000).astype("float32")
+    wide = array.astype("float64")
+    orders = try_out(segments, {}, {"batch": 96}, 4).orders
+    plan = SegmentedPlan(segments, {}, {"batch": 96}, [[50, 30, 16]], orders, Crew(1))
+    got = plan.run({"x": array})
+    np.testing.assert_allclose(got[0], wide.mean(0, keepdims=True), rtol=1e-6)
+    # As exact as numbers of 24 bits determine it; the mean of squares would be wrong by half.
+    np.testing.assert_allclose(got[1], wide.var(0, keepdims=True), rtol=2 * 3000 * 2**-23)

@@ -287,14 +287,16 @@ class Builder:
         sizes: Mapping[str, Extent] | None = None,
         constants: Mapping[str, NDArray] | None = None,
         inputs: Mapping[str, Value] | None = None,
+        known: Mapping[Value, Value] | None = None,
     ) -> Callable[[Value], Value]:
         """Replay `graph` into this builder; returns the function from old values to new ones.
 
         `inputs` gives values that stand for the graph's inputs and parameters, by name;
-        those it lacks are declared here. The rest is as for `Graph.replay`.
+        those it lacks are declared here. `known` are further values with what stands for them,
+        for nodes that are not a whole graph. The rest is as for `Graph.replay`.
         """
         sizes, constants, inputs = sizes or {}, constants or {}, inputs or {}
-        new: dict[Value, Value] = {}
+        new: dict[Value, Value] = dict(known or {})
         for table, declare in ((graph.inputs, self.input), (graph.parameters, self.parameter)):
             for value in table:
                 if value.name in constants:

@@ -9,12 +9,14 @@ Everything else gets a buffer of its own, which shares memory with others by lif
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from layerport.dim import static_shape
 from layerport.graph import Graph, Node, Value
 from layerport.numpy_engine.arrays import (
+    Order,
     bounds,
     has_repeats,
     is_dense,
@@ -36,23 +38,40 @@ class Places:
     ----------
     graph : what is computed.
     parameters : the arrays of the graph's parameters.
+    borrowed : by the name of an input or output, in which order its axes lie in memory that is
+        handed over at each run. Such memory is a line of bytes.
 
     Attributes
     ----------
-    arguments : a stand-in for each input.
+    arguments : a stand-in for each input, and for each output in memory that is handed over.
     outputs : where the graph's outputs are after the calls.
     """
 
-    def __init__(self, graph: Graph, parameters: Mapping[str, NDArray]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Mapping[str, NDArray],
+        borrowed: Mapping[str, Order] = MappingProxyType({}),
+    ) -> None:
         self.graph = graph
+        self._borrowed = borrowed
         self.storages = Storages()
         self._end = len(graph.nodes)
         self._last = _last_reads(graph)
         self._places: dict[Value, NDArray] = {}
         self._wanted: dict[Value, NDArray] = {}
         self._emitter = Emitter(self.storages)
-        self.arguments = {value.name: self._argument(value) for value in graph.inputs}
+        self.arguments: dict[str, NDArray] = {}
+        for value in graph.inputs:
+            self._bind(value, self._argument(value.name, value), -1)
         self._take_parameters(parameters)
+        self._results = {
+            value: self._argument(name, value)
+            for name, value in zip(graph.output_names, graph.outputs, strict=True)
+            if name in borrowed
+        }
+        for value, place in self._results.items():
+            self._want(value, place)
         self._want_updates()
         self._want_parts()
         for step, node in enumerate(graph.nodes):
@@ -68,14 +87,19 @@ class Places:
 
     # What is there before the first call -------------------------------------------------
 
-    def _argument(self, value: Value) -> NDArray:
+    def _argument(self, name: str, value: Value) -> NDArray:
+        """Where the value of an argument lies; the stand-in for the argument itself."""
         shape = static_shape(value.shape)
-        array = self.storages.allocate(shape, value.dtype, natural_order(len(shape)), 0)
-        storage = self.storages.of(array)
+        order = self._borrowed.get(name, natural_order(len(shape)))
+        place = self.storages.allocate(shape, value.dtype, order, 0)
+        storage = self.storages.of(place)
         if storage is not None:
             storage.owned = storage.writable = False
-        self._bind(value, array, -1)
-        return array
+        ordered = place.transpose(order)
+        self.arguments[name] = (
+            ordered.reshape(-1).view(np.uint8) if name in self._borrowed else ordered
+        )
+        return place
 
     def _take_parameters(self, parameters: Mapping[str, NDArray]) -> None:
         for low, high in apart(parameters[value.name] for value in self.graph.parameters):
@@ -253,6 +277,10 @@ class Places:
             if source is not None and not same_place(source, target):
                 copies.append((target, source))
         copies = [(target, self._saved(source)) for target, source in copies]
+        for value, target in self._results.items():
+            place = self._place_of(value)
+            assert place is not None
+            self._emitter.copy(target, place)
         outputs = [self._output(value) for value in self.graph.outputs]
         for target, source in copies:
             self._emitter.copy(target, source)
@@ -269,6 +297,8 @@ class Places:
 
     def _output(self, value: Value) -> NDArray:
         """A place of the plan's own: parameters and inputs change, and belong to others."""
+        if value in self._results:
+            return self._results[value]
         place = self._place_of(value)
         assert place is not None
         storage = self.storages.of(place)

@@ -6,13 +6,14 @@ import contextvars
 import functools
 import itertools
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from layerport.dim import static_shape
 from layerport.errors import ShapeError
 from layerport.graph import Graph
-from layerport.numpy_engine.arrays import place_of
+from layerport.numpy_engine.arrays import Order, place_of
 from layerport.numpy_engine.emit import Call
 from layerport.numpy_engine.places import Places
 from layerport.numpy_engine.profile import Work
@@ -38,33 +39,45 @@ class Plan:
     graph : what to compute.
     parameters : arrays by name, used by reference: later changes of them are seen, and
         `graph.updates` are written into them.
+    borrowed : inputs and outputs in memory that is handed over at each run, as a line of bytes:
+        by name, in which order the axes lie in it, the outermost first.
 
     Attributes
     ----------
     calls : what a run calls, in order; `Call.step` counts the graph's nodes.
     arena_bytes : the memory of the buffers.
+    outputs : the buffers of the outputs, without those in borrowed memory.
 
     Raises
     ------
     ShapeError : when the graph has a symbolic extent, or a parameter does not fit.
     """
 
-    def __init__(self, graph: Graph, parameters: Mapping[str, NDArray]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Mapping[str, NDArray],
+        borrowed: Mapping[str, Order] = MappingProxyType({}),
+    ) -> None:
         self.graph = graph
         self.parameters = {value.name: parameters[value.name] for value in graph.parameters}
-        self._inputs = [
-            (value.name, static_shape(value.shape), value.dtype) for value in graph.inputs
-        ]
         self._check_parameters()
-        places = Places(graph, self.parameters)
-        calls = _copied_inputs(places) + places.calls
+        places = Places(graph, self.parameters, borrowed)
+        self._arguments = [
+            (name, stand_in.shape, stand_in.dtype) for name, stand_in in places.arguments.items()
+        ]
+        calls = _with_copies(places, borrowed)
         self.arena_bytes = arrange(s for s in places.storages if s.owned)
         memory = Memory(places.storages, allocate_arena(self.arena_bytes))
         self._program = program = Program(memory, list(places.arguments.values()))
         for call in calls:
             program.add(call)
         self.calls = calls
-        self.outputs = [memory.array(place) for place in places.outputs]
+        self.outputs = [
+            memory.array(place)
+            for name, place in zip(graph.output_names, places.outputs, strict=True)
+            if name not in borrowed
+        ]
         self._function = program.compile()
         # Floating-point warnings would name lines of generated code. Entering a context in which
         # they are off costs a twentieth of np.errstate.
@@ -76,7 +89,8 @@ class Plan:
 
         Parameters
         ----------
-        feeds : the inputs by name, of exactly the shapes and dtypes of the graph.
+        feeds : the inputs by name, of exactly the shapes and dtypes of the graph; and the memory
+            that is borrowed.
         copy : False returns the plan's own buffers, which the next run overwrites.
 
         Raises
@@ -106,7 +120,7 @@ class Plan:
 
     def _checked(self, feeds: Mapping[str, NDArray]) -> list[NDArray]:
         arrays = []
-        for name, shape, dtype in self._inputs:
+        for name, shape, dtype in self._arguments:
             array = feeds.get(name)
             if array is None or array.shape != shape or array.dtype != dtype:
                 raise ShapeError(_misfit(name, shape, dtype, array))
@@ -126,23 +140,30 @@ def _misfit(name: str, shape: object, dtype: object, array: NDArray | None) -> s
     return f"{name!r} must be {dtype} of shape {shape}, not {array.dtype} of {array.shape}"
 
 
-def _copied_inputs(places: Places) -> list[Call]:
-    """Give small inputs that are read in many pieces a buffer of their own.
+def _with_copies(places: Places, borrowed: Mapping[str, Order]) -> list[Call]:
+    """The calls, with arguments copied to and from buffers where that is necessary or faster.
 
     A view of an argument has to be made at each run, a view of a buffer only once.
     """
-    copies = []
+    before: list[Call] = []
+    after: list[Call] = []
     end = len(places.graph.nodes)
-    for number, place in enumerate(places.arguments.values()):
-        storage = places.storages.of(place)
+    inputs = {value.name for value in places.graph.inputs}
+    for number, (name, whole) in enumerate(places.arguments.items()):
+        storage = places.storages.of(whole)
         if storage is None:
             continue
-        views = _views(places, place)
-        if _is_kept(places, place) or _VIEW_COST * views > _CALL_COST + storage.size / _COPY_SPEED:
-            storage.owned = True
-            storage.first, storage.last = -1, end
-            copies.append(Call(np.copyto, (place, Argument(number)), {}, -1))
-    return copies
+        if not _is_kept(places, whole):
+            cost = _CALL_COST + storage.size / _COPY_SPEED
+            if name in borrowed or _VIEW_COST * _views(places, whole) <= cost:
+                continue
+        storage.owned = True
+        storage.first, storage.last = -1, end
+        if name in inputs:
+            before.append(Call(np.copyto, (whole, Argument(number)), {}, -1))
+        else:
+            after.append(Call(np.copyto, (Argument(number), whole), {}, end))
+    return [*before, *places.calls, *after]
 
 
 def _is_kept(places: Places, whole: NDArray) -> bool:

@@ -7,7 +7,7 @@ from math import prod
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from layerport.dim import Dim, Extent, is_extent, is_static, static_shape
+from layerport.dim import Dim, Extent, is_extent, is_static, same_extent, static_shape
 from layerport.graph import Node
 from layerport.numpy_engine.sample_axes import Along, Kind, State, width_of
 from layerport.ops.arrange import Concat, Pad, PadGrad, Split, Tile
@@ -18,6 +18,7 @@ from layerport.ops.global_pool import GlobalAveragePool, GlobalMaxPool
 from layerport.ops.indexing import Gather, GatherGrad, OneHot, Slice, SliceGrad, Trilu
 from layerport.ops.loss import SoftmaxCrossEntropy, SparseSoftmaxCrossEntropy
 from layerport.ops.matmul import Gemm, MatMul
+from layerport.ops.moments import Moments
 from layerport.ops.normalization import LRN, BatchNormalization, LayerNormalization
 from layerport.ops.pool import (
     AveragePool,
@@ -139,11 +140,17 @@ def _transpose(node: Node, operands: Sequence[State]) -> State:
 def _reshape(node: Node, operands: Sequence[State]) -> State:
     """What lies before the samples, and inside them, is divided among the axes anew."""
     state, before, after = operands[0], _shape(node), node.outputs[0].shape
-    if not isinstance(state, Along) or not is_static(before[: state.axis]):
+    if not isinstance(state, Along):
         return Kind.MIXED
-    outside = prod(static_shape(before[: state.axis])) * state.rounds
+    kept = 0
+    while kept < min(state.axis, len(after)) and same_extent(before[kept], after[kept]):
+        kept += 1
+    divided = before[kept : state.axis]
+    if not is_static(divided):
+        return Kind.MIXED
+    outside = prod(static_shape(divided)) * state.rounds
     seen = 1
-    for axis, extent in enumerate(after):
+    for axis, extent in enumerate(after[kept:], kept):
         whole = width_of(extent)
         if whole is not None:
             rounds, rest = divmod(outside, seen)
@@ -163,6 +170,14 @@ def _reduction(node: Node, operands: Sequence[State]) -> State:
     if state.axis in gone:
         return Kind.TOTAL if isinstance(op, ReduceSum) else Kind.MIXED
     return state.at(state.axis - _gone_before(state.axis, gone, op.keepdims))
+
+
+def _moments(node: Node, operands: Sequence[State]) -> State:
+    """Moments of parts can be put together, but not by adding them up."""
+    state, op = operands[0], node.op
+    if not isinstance(state, Along) or not isinstance(op, Moments):
+        return Kind.MIXED
+    return Kind.LATE if state.axis in op.over(len(_shape(node))) else state
 
 
 def _gone_before(axis: int, gone: Sequence[int], keepdims: bool) -> int:
@@ -230,7 +245,8 @@ def _concat(node: Node, operands: Sequence[State]) -> State:
     if len(found) != 1 or Kind.SHARED in operands:
         return Kind.MIXED
     state = found.pop()
-    return Kind.MIXED if state.axis == axis else state
+    # Samples behind samples are as many rounds more.
+    return state._replace(rounds=state.rounds * len(operands)) if state.axis == axis else state
 
 
 def _gather(node: Node, operands: Sequence[State]) -> State:
@@ -346,6 +362,7 @@ _RULES: Mapping[type[Any], Rule] = MappingProxyType(
         MatMul: _matmul,
         MaxPool: _max_pool,
         MaxPoolGrad: _first,
+        Moments: _moments,
         OneHot: _one_hot,
         Pad: _untouched(_padded_axes),
         PadGrad: _untouched(_padded_axes),

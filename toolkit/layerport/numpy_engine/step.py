@@ -9,10 +9,17 @@ from collections.abc import Mapping
 from layerport.graph import Graph
 from layerport.numpy_engine.binding import sizes_of
 from layerport.numpy_engine.lowering import lowered
-from layerport.numpy_engine.parts import PART_BYTES, TRIAL, PlanInParts, largest_part, part_sizes
+from layerport.numpy_engine.parts import (
+    PART_BYTES,
+    TRIAL,
+    cache_for,
+    largest_part,
+    part_sizes,
+)
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.sample_axes import BATCH
-from layerport.numpy_engine.split import Split, split
+from layerport.numpy_engine.segmented import SegmentedPlan, Trial, try_out
+from layerport.numpy_engine.segments import Segments, cut
 from layerport.numpy_engine.threads import Crew
 from layerport.op import NDArray
 
@@ -22,7 +29,8 @@ Sizes = tuple[tuple[str, int], ...]
 class TrainingStep:
     """Runs a training graph: call it with the inputs, and the parameters change in place.
 
-    Large batches are computed in parts that fit into the cache, unless samples mix.
+    Large batches are computed in parts that fit into the cache, segment by segment where samples
+    meet in reductions, unless they mix otherwise.
 
     Parameters
     ----------
@@ -49,14 +57,14 @@ class TrainingStep:
         self.graph = graph
         self.parameters = dict(parameters)
         self._limit = plans
-        self._plans: OrderedDict[Sizes, Plan | PlanInParts] = OrderedDict()
-        self._sample_bytes: dict[Sizes, int] = {}
+        self._plans: OrderedDict[Sizes, Plan | SegmentedPlan] = OrderedDict()
+        self._trials: dict[Sizes, Trial] = {}
 
     def __call__(self, feeds: Mapping[str, NDArray]) -> list[NDArray]:
         """One step; returns the outputs in order, as new arrays."""
         return self.plan_for(feeds).run(feeds)
 
-    def plan_for(self, feeds: Mapping[str, NDArray]) -> Plan | PlanInParts:
+    def plan_for(self, feeds: Mapping[str, NDArray]) -> Plan | SegmentedPlan:
         """The plan for inputs of these shapes.
 
         Raises
@@ -75,29 +83,35 @@ class TrainingStep:
         return plan
 
     @functools.cached_property
-    def _split(self) -> Split | None:
-        return split(self.graph)
+    def _segments(self) -> Segments | None:
+        return cut(self.graph)
 
-    def _make(self, sizes: Mapping[str, int]) -> Plan | PlanInParts:
+    def _make(self, sizes: Mapping[str, int]) -> Plan | SegmentedPlan:
         samples = sizes.get(BATCH, 0)
-        if samples > TRIAL and self._split is not None:
-            threads = self._crew.size
-            most = largest_part(samples, self._bytes(sizes), threads, PART_BYTES)
-            parts = part_sizes(samples, most, threads)
-            if len(parts) > 1:
-                return PlanInParts(self._split, self.parameters, sizes, parts, self._crew)
+        segments = self._segments if samples > TRIAL else None
+        if segments is not None:
+            trial = self._trial(segments, sizes)
+            parts = [self._parts(samples, size) for size in trial.sample_bytes]
+            if any(len(counts) > 1 for counts in parts):
+                return SegmentedPlan(
+                    segments, self.parameters, sizes, parts, trial.orders, self._crew
+                )
         return self._whole(sizes)
+
+    def _parts(self, samples: int, sample_bytes: int) -> list[int]:
+        """How many samples the parts of a segment have."""
+        threads = self._crew.size
+        cache = cache_for(self.graph, sample_bytes, PART_BYTES)
+        return part_sizes(samples, largest_part(samples, sample_bytes, threads, cache), threads)
 
     def _whole(self, sizes: Mapping[str, int]) -> Plan:
         return Plan(lowered(self.graph.bind(sizes)), self.parameters)
 
-    def _bytes(self, sizes: Mapping[str, int]) -> int:
-        """How much memory a sample needs."""
+    def _trial(self, segments: Segments, sizes: Mapping[str, int]) -> Trial:
         key = tuple(sorted((name, size) for name, size in sizes.items() if name != BATCH))
-        if key not in self._sample_bytes:
-            trial = self._whole({**sizes, BATCH: TRIAL})
-            self._sample_bytes[key] = max(1, -(-trial.arena_bytes // TRIAL))
-        return self._sample_bytes[key]
+        if key not in self._trials:
+            self._trials[key] = try_out(segments, self.parameters, sizes, TRIAL)
+        return self._trials[key]
 
 
 def compile_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerport_formats.javascript.literals import literal
+from layerport_formats.javascript.literals import quoted
 
 FIRST, COUNT = 35, 91
 """The characters from "#" to "}" stand for bytes."""
@@ -13,7 +13,7 @@ PREFIXES = ("", "!", " ")
 
 def text_of(data: bytes) -> tuple[str, int]:
     """A literal, and the byte that its first character stands for: whichever makes it shortest."""
-    written = [(literal(_text(data, first)), first) for first in range(256)]
+    written = [(quoted(_text(data, first)), first) for first in range(256)]
     return min(written, key=lambda pair: len(pair[0]))
 
 

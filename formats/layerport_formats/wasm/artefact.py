@@ -20,7 +20,7 @@ from layerport.loops.weights import stored
 from layerport_formats.javascript.declarations import exported
 from layerport_formats.javascript.engines import views
 from layerport_formats.javascript.learning import learning
-from layerport_formats.javascript.literals import literal
+from layerport_formats.javascript.literals import harmless, literal
 from layerport_formats.javascript.minify import minified
 from layerport_formats.javascript.parts import (
     Golden,
@@ -95,7 +95,7 @@ def _facts(model: Model, lowered: Lowered, layout: Layout) -> bytes:
     }
     if model.golden is not None:
         facts["golden"] = _golden(model.golden, model.inputs)
-    return json.dumps(facts, separators=(",", ":")).encode()
+    return harmless(json.dumps(facts, separators=(",", ":"))).encode()
 
 
 def _ports(

@@ -16,7 +16,7 @@ from layerport.dim import static_shape
 from layerport.errors import LayerportError
 from layerport.numpy_engine.binding import sizes_of
 from layerport.numpy_engine.lowering import lowered
-from layerport.numpy_engine.parts import TRIAL, largest_part
+from layerport.numpy_engine.parts import TRIAL, cache_for, largest_part
 from layerport.numpy_engine.plan import Plan
 from layerport.numpy_engine.pooling import pool_first
 from layerport.numpy_engine.profile import Profile, Work, profile
@@ -200,7 +200,9 @@ class Runner:
             one = self._graph.bind({**sizes, BATCH: 1}).inputs
             inputs = sum(math.prod(static_shape(v.shape)) * v.dtype.itemsize for v in one)
             self._sample_bytes[key] = max(1, inputs + math.ceil(trial.arena_bytes / samples))
-        most = largest_part(sizes[BATCH], self._sample_bytes[key], threads, PART_BYTES)
+        size = self._sample_bytes[key]
+        cache = cache_for(self._graph, size, PART_BYTES)
+        most = largest_part(sizes[BATCH], size, threads, cache)
         count = -(-sizes[BATCH] // most)
         # Of few parts, a last one that is not full would cost much; with many, one size serves
         # batches of all sizes.

@@ -32,7 +32,7 @@ are laid beside the states, as one product a step costs less than two."""
 Segments: TypeAlias = "tuple[tuple[int, int, int], ...]"
 """(first block of sums, first of ONNX's gates, how many), for neighbours of one activation."""
 
-PREPARED = 1 << 15
+PREPARED = 1 << 16
 """Elements of slopes that are prepared at once: so many that calls are worth their cost, so few
 that they stay in the cache of second level."""
 

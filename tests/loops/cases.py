@@ -181,7 +181,8 @@ def _layer_normalized(x: Any) -> list[Any]:
 def _reductions(x: Any) -> list[Any]:
     return [
         x.sum(axis=(2, 3)), x.mean(axis=1, keepdims=True), x.max(axis=(1, 3)), x.min(axis=2),
-        *ops.Moments((1, 3))(x), np.prod(x, axis=3), x.sum(axis=(1, 2, 3)), x.mean(axis=(2, 3), keepdims=True),
+        *ops.Moments((1, 3))(x), np.prod(x, axis=3), x.sum(axis=(1, 2, 3)),
+        x.mean(axis=(2, 3), keepdims=True),
         ops.ReduceLogSumExp((1,), keepdims=False)(x), np.argmax(x, axis=1), np.argmax(x, axis=3),
         ops.ArgMax(2, False, True)(np.round(x)), (x * x).sum(axis=1),
     ]  # fmt: skip

@@ -217,3 +217,18 @@ def test_recurrences_are_split() -> None:
     ids = np.random.default_rng(0).integers(0, 9, (8, 6)).astype(np.int32)
     (got,) = in_blocks(program, [ids], 8)
     np.testing.assert_allclose(got, network.predict(ids), atol=1e-6)
+
+
+def test_samples_that_fill_the_memory_alone() -> None:
+    """Blocks of one sample, whose strides do not show what belongs to which sample."""
+    small = Target(arena=1000)
+    network = lp.Sequential([lp.Input((40, 40, 1)), lp.Conv2D(2, 3), lp.MaxPooling2D()])
+    network.initialize(0)
+    graph = network.lower().replay(constants=network.parameters)
+    assert lower(graph, small).batch == 1
+    assert lower(graph, small).splittable
+    recording = Recording()
+    x = recording.input("x", (Dim("batch"), 40, 40), np.float32)
+    program = lower(recording.finish([x - x.mean(axis=0)]), small)
+    assert program.batch == 1
+    assert not program.splittable

@@ -32,6 +32,8 @@ from loops.test_javascript import EVIL_NAMES
 from loops.test_programs import expected
 from matrix.case import Case as MatrixCase
 from matrix.cases import CASES as NETWORKS
+from targets.c_build import command as build
+from targets.c_build import compile_all
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -82,11 +84,6 @@ def network_case(case: MatrixCase, folder: Path) -> Export | None:
     made = export(network, WriteContext(folder / "x", {}, lp.default_registry(), folder), "C")
     wanted = [np.asarray(y, p.dtype) for y, p in zip(case.expected, network.outputs, strict=True)]
     return dataclasses.replace(made, golden=Golden(case.inputs, wanted, max(case.tolerance, 1e-5)))
-
-
-def build(folder: Path, command: Sequence[str]) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-4000:]
 
 
 def run(folder: Path, *words: str) -> str:
@@ -161,9 +158,8 @@ def test_cases(
     folder, names = printed
     sources = [f"m{number}.c" for number in range(len(names))]
     chosen = [f"-DM{number}_LANES={lanes}" for number in range(len(names))]
-    pedantic = ["-pedantic"] if lanes == 1 else []
-    command = [compiler, *STRICT, *pedantic, *flags, "-O0", "-march=native", *chosen]
-    build(folder, [*command, *sources, "main.c", "-o", "program", "-lm"])
+    used = [*STRICT, "-Wpedantic", *flags, "-O0", "-march=native", *chosen]
+    compile_all(folder, compiler, used, [*sources, "main.c"], "program")
     answers = [line.split() for line in run(folder).splitlines()]
     assert len(answers) == len(names)
     wrong = {name: off for name, (status, off) in zip(names, answers, strict=True) if status != "0"}

@@ -17,7 +17,10 @@ from layerport_formats.c.targets import TARGETS
 from layerport_formats.c.workspace import Workspace, struct
 
 LARGEST_UNSPLIT_BATCH = 256
-"""The batch of models whose samples influence each other."""
+"""The batch of models whose samples influence each other, where the workspace may be so large."""
+
+LARGEST_WORKSPACE = 1 << 24
+"""Elements that a larger batch of such a model should not need."""
 
 
 def lowered(graph: Graph, lanes: Sequence[int]) -> dict[int, Program]:
@@ -25,7 +28,8 @@ def lowered(graph: Graph, lanes: Sequence[int]) -> dict[int, Program]:
     first = lower(graph, TARGETS[lanes[0]])
     batch = first.batch
     if first.symbol and not first.splittable:
-        batch = LARGEST_UNSPLIT_BATCH
+        fitting = LARGEST_WORKSPACE * first.batch // max(1, first.arena)
+        batch = max(first.batch, min(LARGEST_UNSPLIT_BATCH, fitting))
     return {width: lower(graph, TARGETS[width], batch=batch) for width in lanes}
 
 

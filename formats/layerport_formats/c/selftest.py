@@ -13,7 +13,7 @@ from layerport_formats.c.constants import definition
 from layerport_formats.c.signature import MEMORY_TYPES
 from layerport_formats.exporting import Golden
 
-LARGEST_INPUTS = 1 << 16
+LARGEST_INPUTS = 1 << 14
 """Elements of inputs above which fewer samples stand in the file."""
 
 _COMPARE = """\

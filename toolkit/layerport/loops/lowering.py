@@ -155,11 +155,7 @@ class _Lowering(Memory):
 
     def run(self) -> Program:
         """The program."""
-        for item in self._groups:
-            self._lower_group(item)
-        for value, buffer in zip(self._graph.outputs, self._places.outputs, strict=True):
-            self._copy_out(value, buffer)
-        self._update()
+        self._write_nests()
         symbol = self._batch.variable if self._batch.dim else ""
         naive = self._functions
         check_updates(naive, {view.buffer: p for p, view in self._updated.items()})
@@ -174,13 +170,32 @@ class _Lowering(Memory):
         done.append(Function(self._names.fresh("f"), parameters, entry))
         inputs, outputs = self._ports()
         buffers = (*self._places.buffers, *self._scratch, *weights)
-        splittable = bool(symbol) and is_splittable(naive, inputs, outputs, buffers, self._batch)
+        splittable = bool(symbol) and self._keeps_samples_apart()
         offsets, size = arrange(done, [b for b in buffers if b.kind == "temporary"])
         used = tuple(b for b in buffers if b.kind != "temporary" or b in offsets)
         return Program(
             tuple(done), inputs, outputs, used, symbol, self._batch.capacity, splittable, offsets,
             size,
         )  # fmt: skip
+
+    def _write_nests(self) -> None:
+        """Write naive nests for everything, in order."""
+        for item in self._groups:
+            self._lower_group(item)
+        for value, buffer in zip(self._graph.outputs, self._places.outputs, strict=True):
+            self._copy_out(value, buffer)
+        self._update()
+
+    def _keeps_samples_apart(self) -> bool:
+        """Whether no sample influences another one, as the strides of the naive nests show."""
+        if self._batch.capacity == 1 and not self._graph.updates:
+            # In room for one sample its stride may be anything.
+            wider = _Lowering(self._graph, self._target, 2, None, set())
+            wider._write_nests()
+            return wider._keeps_samples_apart()
+        inputs, outputs = self._ports()
+        buffers = (*self._places.buffers, *self._scratch)
+        return is_splittable(self._functions, inputs, outputs, buffers, self._batch)
 
     def _ports(self) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
         def port(name: str, value: Value, buffer: Buffer) -> Port:
@@ -194,7 +209,7 @@ class _Lowering(Memory):
 
     def _scheduled(self, function: Function) -> Function:
         plain = expand(canonical(function.body), self._target.native, self._names)
-        body = schedule(plain, self._target, self._names)
+        body = plain if self._target.whole else schedule(plain, self._target, self._names)
         return renumbered(Function(function.name, function.parameters, body, function.note))
 
     # Values ---------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from layerport.loops.ir import (
     Statement,
     Store,
 )
+from layerport.loops.order import order_products
 from layerport.loops.share import share_loads
 from layerport.loops.start import start_with_first
 from layerport.loops.target import Target
@@ -40,7 +41,8 @@ from layerport.loops.walk import expressions, loads, statements
 
 def schedule(body: Sequence[Statement], target: Target, names: Names) -> Body:
     """Schedule the nests of a function."""
-    return share_loads(start_with_first(_Scheduler(target, names).run(body)), names)
+    made = start_with_first(_Scheduler(target, names).run(body))
+    return share_loads(order_products(made) if target.registers else made, names)
 
 
 @dataclass(frozen=True)

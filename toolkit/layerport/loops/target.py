@@ -24,6 +24,7 @@ class Target:
         stands for all of them.
     arena : how many elements of temporaries a block of samples should take at most.
     largest_batch : the largest block of samples.
+    whole : nests stay as operators write them, for a language that takes whole arrays.
     """
 
     lanes: int = 1
@@ -38,3 +39,4 @@ class Target:
     native: frozenset[str] | None = None
     arena: int = 1 << 20
     largest_batch: int = 32
+    whole: bool = False

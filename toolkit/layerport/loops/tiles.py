@@ -54,8 +54,8 @@ class Work:
 
     def registers(self, height: int, vectors: int) -> int:
         """The registers that a tile occupies."""
-        # A single row takes its columns from memory, as each is used once.
-        kept = self.along * vectors if height > 1 or self.sums > 1 else 1
+        # The products stand in an order (see `order`) in which the fewer factors stay.
+        kept = min(self.along * vectors, max(1, self.across * height))
         return self.sums * height * vectors + kept + 1
 
 

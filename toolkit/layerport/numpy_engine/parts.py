@@ -7,7 +7,7 @@ import math
 from layerport.graph import Graph
 from layerport.ops.recurrent import Recurrent
 
-PART_BYTES = 2 << 20
+PART_BYTES = 8 << 20
 """How much memory the buffers for one part may take: they should stay in the cache."""
 
 SHARED_BYTES = 1 << 20
